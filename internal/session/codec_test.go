@@ -1,0 +1,190 @@
+package session
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/json"
+	"errors"
+	"maps"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// compress returns the payload part of a cookie that Flask compressed.
+func compress(payload []byte) string {
+	var buf bytes.Buffer
+	w := zlib.NewWriter(&buf)
+	w.Write(payload)
+	w.Close()
+	return "." + base64url.EncodeToString(buf.Bytes())
+}
+
+// raw returns values as the JSON they are.
+func raw(values map[string]value) map[string]string {
+	texts := make(map[string]string)
+	for name, v := range values {
+		texts[name] = string(v.json)
+	}
+	return texts
+}
+
+func TestDecodePayload(t *testing.T) {
+	for _, test := range []struct {
+		name, payload string
+		want          map[string]string
+	}{
+		{"empty", `{}`, map[string]string{}},
+		{"each kind of value", `{"a":1,"b":"x","c":true,"d":null,"e":[1,{"f":2}],"g":{"h":[]}}`,
+			map[string]string{"a": "1", "b": `"x"`, "c": "true", "d": "null", "e": `[1,{"f":2}]`, "g": `{"h":[]}`}},
+		{"punctuation in strings", `{"a,b":"{\"c\":[","d}":"]:,\\"}`, map[string]string{"a,b": `"{\"c\":["`, "d}": `"]:,\\"`}},
+		{"white space", " {\n \"a\" : 1 , \"b\":\t[ 2 , 3 ] }\r\n", map[string]string{"a": "1", "b": "[ 2 , 3 ]"}},
+		{"a name to unquote", `{"caf\u00e9 \"x\"":1}`, map[string]string{`café "x"`: "1"}},
+		{"an empty name", `{"":1}`, map[string]string{"": "1"}},
+		{"a name twice: the last counts", `{"a":1,"a":2}`, map[string]string{"a": "2"}},
+		{"numbers that no float64 holds", `{"a":9007199254740993,"b":1180591620717411303424}`,
+			map[string]string{"a": "9007199254740993", "b": "1180591620717411303424"}},
+		{"Flask's tags, as they are", `{"t":{" t":[1]},"d":{" d":"x"}}`, map[string]string{"t": `{" t":[1]}`, "d": `{" d":"x"}`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, text := range []string{base64url.EncodeToString([]byte(test.payload)), compress([]byte(test.payload))} {
+				values, err := decodePayload(text)
+				if err != nil || !maps.Equal(raw(values), test.want) {
+					t.Errorf("decodePayload(%s) = %v, %v, want %v", test.payload, raw(values), err, test.want)
+				}
+			}
+		})
+	}
+}
+
+// All of these can come with a signature that holds, from an old release or
+// from another program with the same secret.
+func TestDecodePayloadRefusesSignedRubbish(t *testing.T) {
+	deep := strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)
+	for name, payload := range map[string]string{
+		"nothing": "", "a list": "[1,2]", "a number": "5", "null": "null", "a string": `"x"`,
+		"cut short": `{"a":1`, "no JSON": "{oops", "two objects": "{}{}", "NaN": `{"a":NaN}`,
+		"invalid UTF-8": "{\"a\":\"\xff\"}", "too deep": `{"a":` + deep + `}`, "a NUL": "{}\x00",
+	} {
+		for _, text := range []string{base64url.EncodeToString([]byte(payload)), compress([]byte(payload))} {
+			if values, err := decodePayload(text); !errors.Is(err, ErrMalformed) {
+				t.Errorf("%s: %v, %v, want ErrMalformed", name, values, err)
+			}
+		}
+	}
+	stream := compress([]byte(`{"a":1}`))
+	zipped, _ := decode64(stream[1:])
+	for name, text := range map[string]string{
+		"padding": "e30=", "a line end": "e3\n0", "stray bits": "e31", "another alphabet": "e3+/",
+		"no zlib":                    "." + base64url.EncodeToString([]byte("no zlib here")),
+		"no bytes":                   ".",
+		"a cut stream":               stream[:len(stream)-8],
+		"a cut checksum":             "." + base64url.EncodeToString(zipped[:len(zipped)-1]),
+		"a wrong checksum":           "." + base64url.EncodeToString(append(bytes.Clone(zipped[:len(zipped)-1]), 0xff)),
+		"a byte after":               "." + base64url.EncodeToString(append(bytes.Clone(zipped), 0)),
+		"two streams":                "." + base64url.EncodeToString(append(bytes.Clone(zipped), zipped...)),
+		"a dot before what is plain": ".e30",
+	} {
+		if values, err := decodePayload(text); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v, %v, want ErrMalformed", name, values, err)
+		}
+	}
+}
+
+func TestInflatingStopsAtTheLimit(t *testing.T) {
+	fill := func(size int) []byte {
+		return []byte(`{"a":"` + strings.Repeat("x", size-len(`{"a":""}`)) + `"}`)
+	}
+	if _, err := decodePayload(compress(fill(maxInflated))); err != nil {
+		t.Errorf("a payload of the limit: %v", err)
+	}
+	if _, err := decodePayload(compress(fill(maxInflated + 1))); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a byte more: %v, want ErrMalformed", err)
+	}
+	bomb := compress(bytes.Repeat([]byte("A"), 64<<20))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := decodePayload(bomb); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a bomb of 64 MiB: %v, want ErrMalformed", err)
+	}
+	runtime.ReadMemStats(&after)
+	allocated := after.TotalAlloc - before.TotalAlloc
+	if allocated > 8<<20 {
+		t.Errorf("a bomb of 64 MiB cost %d bytes", allocated)
+	}
+}
+
+func TestEncodePayloadIsSortedAndCompact(t *testing.T) {
+	values := map[string]value{
+		"b": encodeValue([]int{1, 2}), "a": encodeValue("<é>&"), "C": encodeValue(nil), `"q`: encodeValue(1), "é": encodeValue(2),
+	}
+	got, err := encodePayload(values)
+	want := `{"\"q":1,"C":null,"a":"<é>&","b":[1,2],"é":2}`
+	if err != nil || string(got) != want {
+		t.Errorf("encodePayload = %s, %v, want %s", got, err, want)
+	}
+}
+
+func TestEncodeValueKeepsWhatJSONKeeps(t *testing.T) {
+	type item struct{ ID int64 }
+	if got, ok := decodeValue[item](encodeValue(item{math.MaxInt64}).json); !ok || got.ID != math.MaxInt64 {
+		t.Errorf("an int64 came back as %d", got.ID)
+	}
+	for name, v := range map[string]any{"a channel": make(chan int), "NaN": math.NaN(), "a function": func() {}} {
+		if encodeValue(v).err == nil {
+			t.Errorf("%s was encoded", name)
+		}
+	}
+}
+
+func TestInspectNeedsNoSecret(t *testing.T) {
+	for _, payload := range []string{`{"visits":3}`, "no JSON at all"} {
+		value := testSigner().sign([]byte(payload), testNow)
+		parts, err := Inspect(value)
+		if err != nil || string(parts.Payload) != payload || !parts.SignedAt.Equal(testNow) || !strings.HasSuffix(value, "."+parts.Signature) {
+			t.Errorf("Inspect(%s) = %v, %v", value, parts, err)
+		}
+	}
+	for _, value := range []string{"", "e30", "e30.ZVPxAA", "e30..", "e3=.ZVPxAA.AAAA", "e30.Z.AAAA", "e30.ZVPxAA.A=", ".e30.ZVPxAA.AAAA"} {
+		if parts, err := Inspect(value); !errors.Is(err, ErrMalformed) {
+			t.Errorf("Inspect(%q) = %v, %v, want ErrMalformed", value, parts, err)
+		}
+	}
+}
+
+// FuzzPayload holds the package's own splitter to encoding/json.
+func FuzzPayload(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"a":1,"b":"x","c":[1,{"d":2}]}`, `{"a,b":"{\"c\":[","d}":"]:,\\"}`, ` { "a" : 1 } `, `{"a":1,"a":2}`,
+		`{"\u0061":{}}`, `[1]`, `{oops`, `{}{}`, `{"":null}`, "{\"a\":\"\xff\"}", `{"\ud800":1}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Add([]byte("\x78\x9c\xab\xae\x05\x00\x01\x75\x00\xf9")) // {} compressed
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		decodePayload("." + base64url.EncodeToString(payload)) // must not panic
+		values, err := decodePayload(base64url.EncodeToString(payload))
+		var want map[string]json.RawMessage
+		wantErr := json.Unmarshal(payload, &want)
+		if err != nil {
+			return // stricter than encoding/json about UTF-8 and null
+		}
+		if wantErr != nil || len(values) != len(want) {
+			t.Fatalf("%q: %v, encoding/json says %v, %v", payload, raw(values), want, wantErr)
+		}
+		for name, v := range want {
+			if !bytes.Equal(values[name].json, v) {
+				t.Errorf("%q: %q is %q, encoding/json says %q", payload, name, values[name].json, v)
+			}
+		}
+		encoded, err := encodePayload(values)
+		if err != nil || !json.Valid(encoded) {
+			t.Errorf("%q became %q, %v", payload, encoded, err)
+		}
+		again, err := decodePayload(base64url.EncodeToString(encoded))
+		if err != nil || !maps.Equal(raw(again), raw(values)) {
+			t.Errorf("%q came back as %v, %v", payload, raw(again), err)
+		}
+	})
+}

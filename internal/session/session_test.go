@@ -1,0 +1,381 @@
+package session_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/sessions/internal/session"
+)
+
+const (
+	visits = session.Key[int]("visits")
+	name   = session.Key[string]("name")
+	tags   = session.Key[[]string]("tags")
+)
+
+var secret = []byte("0123456789abcdef0123456789abcdef")
+
+// quiet is a logger for tests that are not about the log.
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// newManager returns a manager, with a secret and a logger for tests.
+func newManager(t testing.TB, opts session.Options) *session.Manager {
+	t.Helper()
+	if opts.Logger == nil {
+		opts.Logger = quiet
+	}
+	m, err := session.New(secret, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// request returns a request with these Cookie header lines.
+func request(cookies ...string) *http.Request {
+	r := httptest.NewRequest("GET", "/", nil)
+	for _, line := range cookies {
+		r.Header.Add("Cookie", line)
+	}
+	return r
+}
+
+// load returns the session of a request with these Cookie header lines.
+func load(t testing.TB, m *session.Manager, cookies ...string) *session.Session {
+	t.Helper()
+	s, err := m.Load(request(cookies...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// save returns the header that saving makes.
+func save(t testing.TB, m *session.Manager, s *session.Session) http.Header {
+	t.Helper()
+	w := httptest.NewRecorder()
+	if err := m.Save(w, request(), s); err != nil {
+		t.Fatal(err)
+	}
+	return w.Header()
+}
+
+// sent returns the cookie in a Set-Cookie header, as the browser sends it back,
+// "" when there is none.
+func sent(t testing.TB, h http.Header) string {
+	t.Helper()
+	lines := h.Values("Set-Cookie")
+	if len(lines) > 1 {
+		t.Fatalf("%d Set-Cookie lines: %q", len(lines), lines)
+	}
+	cookie, _, _ := strings.Cut(h.Get("Set-Cookie"), ";")
+	return cookie
+}
+
+// signedIn returns the cookie of a session that holds one visit.
+func signedIn(t testing.TB, m *session.Manager) string {
+	t.Helper()
+	s := load(t, m)
+	visits.Set(s, 1)
+	return sent(t, save(t, m, s))
+}
+
+func TestValuesComeBackAsTheyWere(t *testing.T) {
+	type profile struct {
+		ID    int64             `json:"id"`
+		Since time.Time         `json:"since"`
+		Names map[string]string `json:"names"`
+	}
+	const key = session.Key[profile]("profile")
+	m := newManager(t, session.Options{})
+	s := load(t, m)
+	in := profile{math.MaxInt64, time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), map[string]string{"a": `"<é>`}}
+	key.Set(s, in)
+	visits.Set(s, 0)
+
+	s = load(t, m, sent(t, save(t, m, s)))
+	out := key.Get(s)
+	if out.ID != in.ID || !out.Since.Equal(in.Since) || out.Names["a"] != in.Names["a"] {
+		t.Errorf("got %+v, want %+v", out, in)
+	}
+	if v, ok := visits.Lookup(s); v != 0 || !ok {
+		t.Errorf("Lookup of a stored zero = %d, %v", v, ok)
+	}
+}
+
+func TestMissingValuesAreZero(t *testing.T) {
+	s := load(t, newManager(t, session.Options{}))
+	if v, ok := visits.Lookup(s); v != 0 || ok {
+		t.Errorf("Lookup = %d, %v, want 0, false", v, ok)
+	}
+	if visits.Get(s) != 0 || name.Pop(s) != "" || tags.Get(s) != nil {
+		t.Error("a missing value is not zero")
+	}
+}
+
+func TestValueOfAnotherShapeCountsAsAbsent(t *testing.T) {
+	s := load(t, newManager(t, session.Options{}))
+	session.Key[map[string]any]("visits").Set(s, map[string]any{"count": 3})
+	if v, ok := visits.Lookup(s); v != 0 || ok {
+		t.Errorf("Lookup = %d, %v, want 0, false", v, ok)
+	}
+	type half struct{ A, B int }
+	session.Key[map[string]any]("half").Set(s, map[string]any{"A": 1, "B": "no number"})
+	if v := session.Key[half]("half").Get(s); v != (half{}) {
+		t.Errorf("Get = %+v, want nothing half read", v)
+	}
+}
+
+func TestChangingACopyChangesNothing(t *testing.T) {
+	s := load(t, newManager(t, session.Options{}))
+	list := []string{"a", "b"}
+	tags.Set(s, list)
+	list[0] = "changed after Set"
+	tags.Get(s)[1] = "changed after Get"
+	if got := strings.Join(tags.Get(s), ","); got != "a,b" {
+		t.Errorf("got %s, want a,b", got)
+	}
+}
+
+func TestPopReturnsAndRemoves(t *testing.T) {
+	m := newManager(t, session.Options{})
+	s := load(t, m)
+	visits.Set(s, 3)
+	name.Set(s, "x")
+	s = load(t, m, sent(t, save(t, m, s)))
+	if got := visits.Pop(s); got != 3 {
+		t.Errorf("Pop = %d, want 3", got)
+	}
+	name.Delete(s)
+	name.Set(s, "y")
+	s = load(t, m, sent(t, save(t, m, s)))
+	if _, ok := visits.Lookup(s); ok || name.Get(s) != "y" {
+		t.Error("Pop removed nothing, or too much")
+	}
+}
+
+func TestUpdateLosesNothingBetweenGoroutines(t *testing.T) {
+	s := load(t, newManager(t, session.Options{}))
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			for range 20 {
+				visits.Update(s, func(n int) int { return n + 1 })
+			}
+		})
+	}
+	wg.Wait()
+	if got := visits.Get(s); got != 1000 {
+		t.Errorf("1000 updates made %d", got)
+	}
+}
+
+func TestUpdateMayUseTheSession(t *testing.T) {
+	s := load(t, newManager(t, session.Options{}))
+	visits.Set(s, 1)
+	got := visits.Update(s, func(n int) int {
+		name.Set(s, "set inside")
+		return n + visits.Get(s)
+	})
+	if got != 2 || name.Get(s) != "set inside" {
+		t.Errorf("Update = %d, name %q", got, name.Get(s))
+	}
+}
+
+func TestSessionIsSafeForSeveralGoroutines(t *testing.T) {
+	m := newManager(t, session.Options{AbsoluteTimeout: time.Hour})
+	s := load(t, m, signedIn(t, m))
+	var wg sync.WaitGroup
+	for _, use := range []func(){
+		func() { visits.Set(s, visits.Get(s)+1) }, func() { name.Pop(s) }, s.Clear, s.Renew,
+		func() { s.SetPermanent(!s.Permanent()) }, func() { s.IsNew() }, func() { s.Expires() },
+		func() { m.Save(httptest.NewRecorder(), request(), s) },
+	} {
+		wg.Go(func() {
+			for range 100 {
+				use()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// panics is a value whose encoding panics.
+type panics struct{}
+
+func (panics) MarshalJSON() ([]byte, error) { panic("no JSON today") }
+
+func TestPanicInAValueLeavesNoLock(t *testing.T) {
+	s := load(t, newManager(t, session.Options{}))
+	func() {
+		defer func() { recover() }()
+		session.Key[panics]("x").Set(s, panics{})
+	}()
+	func() {
+		defer func() { recover() }()
+		visits.Update(s, func(int) int { panic("no number today") })
+	}()
+	visits.Set(s, 1) // would wait for ever
+}
+
+func TestClearForgetsEverythingAndDeletesTheCookie(t *testing.T) {
+	m := newManager(t, session.Options{})
+	s := load(t, m)
+	visits.Set(s, 1)
+	s.SetPermanent(true)
+	s = load(t, m, sent(t, save(t, m, s)))
+	s.Clear()
+	if s.Permanent() || visits.Get(s) != 0 {
+		t.Error("something is left after Clear")
+	}
+	const want = "session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+	if got := save(t, m, s).Get("Set-Cookie"); got != want {
+		t.Errorf("Set-Cookie: %s, want %s", got, want)
+	}
+}
+
+func TestSetAfterClearIsASessionThatBeginsNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, session.Options{AbsoluteTimeout: time.Hour})
+		cookie := signedIn(t, m)
+		time.Sleep(50 * time.Minute)
+		s := load(t, m, cookie)
+		s.Clear()
+		name.Set(s, "ada")
+		cookie = sent(t, save(t, m, s))
+		time.Sleep(50 * time.Minute)
+		s = load(t, m, cookie)
+		if _, ok := visits.Lookup(s); ok || name.Get(s) != "ada" {
+			t.Error("what was there before Clear is there after it")
+		}
+	})
+}
+
+func TestNothingChangedIsNoCookie(t *testing.T) {
+	m := newManager(t, session.Options{})
+	for what, use := range map[string]func(*session.Session){
+		"nothing":                     func(*session.Session) {},
+		"reading":                     func(s *session.Session) { visits.Get(s); s.Permanent(); s.IsNew(); s.Expires() },
+		"deleting what is not there":  func(s *session.Session) { name.Delete(s); name.Pop(s) },
+		"setting permanent as it was": func(s *session.Session) { s.SetPermanent(false) },
+	} {
+		if got := sent(t, save(t, m, used(load(t, m, signedIn(t, m)), use))); got != "" {
+			t.Errorf("%s set the cookie %s", what, got)
+		}
+	}
+	for what, use := range map[string]func(*session.Session){
+		"clearing nothing":            (*session.Session).Clear,
+		"permanent and nothing else":  func(s *session.Session) { s.SetPermanent(true) },
+		"setting and deleting":        func(s *session.Session) { visits.Set(s, 1); visits.Delete(s) },
+		"renewing a session of none":  (*session.Session).Renew,
+		"clearing what was just made": func(s *session.Session) { visits.Set(s, 1); s.Clear() },
+	} {
+		if got := sent(t, save(t, m, used(load(t, m), use))); got != "" {
+			t.Errorf("%s in a new session set the cookie %s", what, got)
+		}
+	}
+}
+
+// used returns s after use.
+func used(s *session.Session, use func(*session.Session)) *session.Session {
+	use(s)
+	return s
+}
+
+func TestSetOfAnEqualValueIsAChange(t *testing.T) {
+	m := newManager(t, session.Options{})
+	s := load(t, m, signedIn(t, m))
+	visits.Set(s, visits.Get(s))
+	if sent(t, save(t, m, s)) == "" {
+		t.Error("no cookie")
+	}
+}
+
+func TestValueThatCannotBeSaved(t *testing.T) {
+	m := newManager(t, session.Options{})
+	for what, set := range map[string]func(*session.Session){
+		`"chan"`:       func(s *session.Session) { session.Key[chan int]("chan").Set(s, make(chan int)) },
+		`"nan"`:        func(s *session.Session) { session.Key[float64]("nan").Set(s, math.NaN()) },
+		`"_permanent"`: func(s *session.Session) { session.Key[bool]("_permanent").Set(s, true) },
+		`"_created"`:   func(s *session.Session) { session.Key[int]("_created").Set(s, 1) },
+	} {
+		s := load(t, m, signedIn(t, m))
+		set(s)
+		w := httptest.NewRecorder()
+		err := m.Save(w, request(), s)
+		if !errors.Is(err, session.ErrValue) || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v, want ErrValue that names it", what, err)
+		}
+		if len(w.Header()) > 0 {
+			t.Errorf("%s: a failed Save left %v", what, w.Header())
+		}
+	}
+	s := load(t, m)
+	session.Key[float64]("n").Set(s, math.Inf(1))
+	session.Key[float64]("n").Set(s, 1)
+	session.Key[float64]("m").Set(s, math.Inf(1))
+	session.Key[float64]("m").Delete(s)
+	save(t, m, s) // both were mended
+}
+
+func TestTooLargeSaysWhichKeysAreBig(t *testing.T) {
+	m := newManager(t, session.Options{})
+	s := load(t, m)
+	name.Set(s, strings.Repeat("secret", 600))
+	visits.Set(s, 7)
+	err := m.Save(httptest.NewRecorder(), request(), s)
+	if !errors.Is(err, session.ErrTooLarge) {
+		t.Fatalf("%v, want ErrTooLarge", err)
+	}
+	text := err.Error()
+	if !strings.Contains(text, `"name"=3602`) || !strings.Contains(text, `"visits"=1`) || !strings.Contains(text, "Store") {
+		t.Errorf("the error does not say how many bytes each key takes: %s", text)
+	}
+	if strings.Contains(text, "secretsecret") {
+		t.Errorf("the error holds a value: %s", text)
+	}
+}
+
+// Every size from under the limit to over it: what is saved comes back, and a
+// byte more is refused.
+func TestFourThousandAndNinetySixBytesAreTheLimit(t *testing.T) {
+	m := newManager(t, session.Options{})
+	largest := 0
+	for size := 2900; size < 3100; size++ {
+		s := load(t, m)
+		name.Set(s, strings.Repeat("x", size))
+		w := httptest.NewRecorder()
+		if err := m.Save(w, request(), s); err != nil {
+			if !errors.Is(err, session.ErrTooLarge) || len(w.Header()) > 0 {
+				t.Errorf("%d: %v, %v", size, err, w.Header())
+			}
+			continue
+		}
+		cookie := sent(t, w.Header())
+		largest = len(cookie) - len("=")
+		if got := name.Get(load(t, m, cookie)); len(got) != size {
+			t.Errorf("of %d bytes %d came back", size, len(got))
+		}
+	}
+	if largest < 4095 || largest > 4096 {
+		t.Errorf("the largest cookie has %d bytes of name and value", largest)
+	}
+}
+
+func TestFromOutsideHandlerNamesHandler(t *testing.T) {
+	defer func() {
+		if text, _ := recover().(string); !strings.Contains(text, "Handler") {
+			t.Errorf("panic: %q, want one that names Handler", text)
+		}
+	}()
+	session.From(request())
+}
