@@ -4,9 +4,10 @@
 //
 // The cookie is a value of three parts:
 //
-//	eyJ2aXNpdHMiOjN9 . ZVPxAA . SIGNATURE
-//	{"visits":3}       when     HMAC-SHA-256 of all that stands before it
-//	payload            timestamp         signature
+//	payload          . timestamp . signature
+//	eyJ2aXNpdHMiOjN9 . ZVPxAA    . XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w
+//	{"visits":3}       2023-11-14  HMAC-SHA-256 of all
+//	                   22:13:20    that stands before it
 //
 // The signature shows that payload and timestamp were written by somebody who
 // has the secret: nobody else can make a cookie or change one. It hides nothing.
@@ -28,7 +29,8 @@
 //   - session.go: [Session] and [Key], what a handler works with
 //   - sign.go: the secret, the signature, the timestamp
 //   - codec.go: values to JSON to base64url, and back
-//   - manager.go: [Options], [New], and the rules: [Manager.Load], [Manager.Save]
+//   - options.go: the settings with their defaults, and what [New] refuses
+//   - manager.go: the rules, [Manager.Load] and [Manager.Save]
 //   - handler.go: [Manager.Handler], which calls those two around a handler
 //   - example_test.go: all of it in use
 package session

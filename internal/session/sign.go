@@ -31,7 +31,7 @@ var (
 	// both hold, so that nobody can say whose session it is, or more than four.
 	ErrDuplicate = errors.New("session: more than one cookie")
 	// ErrTooLarge is returned when the cookie's name and value are over the 4096
-	// bytes that browsers keep (RFC 6265bis, section 5.7).
+	// bytes that browsers keep (RFC 6265bis, section 5.6).
 	ErrTooLarge = errors.New("session: cookie is too large")
 	// ErrValue is returned when a value cannot be saved: JSON cannot hold it, or
 	// its key is one of the package's own.
@@ -42,9 +42,8 @@ var (
 )
 
 const (
-	minSecret = 32          // bytes; as many as SHA-256 puts out (RFC 2104, section 3)
-	clockSkew = time.Minute // how far the clocks of two machines may differ
 	maxCookie = 4096        // bytes of name and value that browsers keep
+	clockSkew = time.Minute // how far the clocks of two machines may differ
 )
 
 // NewSecret returns a new secret: 32 bytes from the operating system's random

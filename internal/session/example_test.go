@@ -1,0 +1,160 @@
+package session_test
+
+import (
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"example.com/sessions/internal/session"
+)
+
+// A handler that counts its visitor's visits.
+func Example() {
+	const visits = session.Key[int]("visits")
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		s := session.From(r)
+		visits.Set(s, visits.Get(s)+1)
+		fmt.Fprintf(w, "You have visited this page %d times.", visits.Get(s))
+	})
+	sessions, err := session.New(session.NewSecret(), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	handler := sessions.Handler(mux)
+
+	// A browser: it sends back the cookie that it was sent.
+	r := httptest.NewRequest("GET", "/", nil)
+	for range 3 {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		fmt.Println(w.Body)
+		r = httptest.NewRequest("GET", "/", nil)
+		r.AddCookie(w.Result().Cookies()[0])
+	}
+	// Output:
+	// You have visited this page 1 times.
+	// You have visited this page 2 times.
+	// You have visited this page 3 times.
+}
+
+// Anybody can read a cookie; no secret is asked for.
+func ExampleInspect() {
+	parts, err := session.Inspect("eyJ2aXNpdHMiOjN9.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s, signed %s\n", parts.Payload, parts.SignedAt.UTC())
+	// Output: {"visits":3}, signed 2023-11-14 22:13:20 +0000 UTC
+}
+
+// Nobody without the secret can write one.
+func ExampleManager_Verify() {
+	sessions, err := session.New([]byte("0123456789abcdef0123456789abcdef"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(sessions.Verify("eyJ2aXNpdHMiOjN9.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w"))
+	fmt.Println(sessions.Verify("eyJ2aXNpdHMiOjR9.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w")) // {"visits":4}
+	// Output:
+	// <nil>
+	// session: signature does not match
+}
+
+// New says what is wrong before the first request does.
+func ExampleNew() {
+	_, err := session.New([]byte("too short"), nil)
+	fmt.Println(err)
+	_, err = session.New(session.NewSecret(), &session.Options{Name: "__Host-session"})
+	fmt.Println(err)
+	// Output:
+	// session: cannot work like this: the secret has 9 bytes; a secret has 32 random bytes or more
+	// session: cannot work like this: browsers drop cookie __Host-session unless it has Secure, Path / and no Domain
+}
+
+// A stock Flask signs with SHA-1. This manager and a Flask application with the
+// same secret and cookie name accept each other's sessions.
+func ExampleOptions_flask() {
+	sessions, err := session.New([]byte("0123456789abcdef0123456789abcdef"), &session.Options{Hash: sha1.New})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(sessions.Verify("eyJ2aXNpdHMiOjF9.ZVPxAA.YyZdzZK4fpMtJMpmXYPEHWb4uC0"))
+	// Output: <nil>
+}
+
+// What Get returns is a copy, so a change to it counts when it is Set.
+func ExampleKey() {
+	const cart = session.Key[map[string]int]("cart")
+	s := newSession()
+
+	fmt.Println(cart.Lookup(s))
+	items := map[string]int{"tea": 1}
+	cart.Set(s, items)
+	items["tea"] = 99
+	fmt.Println(cart.Lookup(s))
+	fmt.Println(cart.Pop(s), cart.Get(s))
+	// Output:
+	// map[] false
+	// map[tea:1] true
+	// map[tea:1] map[]
+}
+
+func ExampleKey_Update() {
+	const visits = session.Key[int]("visits")
+	s := newSession()
+
+	visits.Update(s, func(n int) int { return n + 1 })
+	fmt.Println(visits.Update(s, func(n int) int { return n + 1 }))
+	// Output: 2
+}
+
+// Clear first, then sign in: nothing of the stranger's session is carried over.
+func ExampleSession_Clear() {
+	const (
+		cart     = session.Key[[]string]("cart")
+		username = session.Key[string]("username")
+	)
+	s := newSession()
+	cart.Set(s, []string{"planted"})
+
+	s.Clear()
+	username.Set(s, "ada")
+	fmt.Println(username.Get(s), cart.Get(s))
+	// Output: ada []
+}
+
+// Load and Save are what Handler calls; a program may call them itself.
+func ExampleManager_Load() {
+	sessions, err := session.New(session.NewSecret(), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.AddCookie(&http.Cookie{Name: "session", Value: "eyJ2aXNpdHMiOjN9.ZVPxAA.forged"})
+
+	s, err := sessions.Load(r)
+	fmt.Println(errors.Is(err, session.ErrSignature), s.IsNew())
+	// Output: true true
+}
+
+// newSession returns the session of a visitor without a cookie.
+func newSession() *session.Session {
+	sessions, err := session.New(session.NewSecret(), nil)
+	if err != nil {
+		panic(err)
+	}
+	s, err := sessions.Load(httptest.NewRequest("GET", "/", nil))
+	if err != nil {
+		panic(err)
+	}
+	return s
+}

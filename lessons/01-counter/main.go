@@ -1,0 +1,86 @@
+// Command 01-counter counts a visitor's visits, which takes a secret and a
+// session.
+//
+//	go run ./lessons/01-counter
+//
+// Open http://localhost:8080 and reload. Then look at the cookie in the
+// browser's developer tools, and read it: README.md says how.
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"html/template"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	"example.com/sessions/internal/session"
+)
+
+// visits is the one value in this lesson's session.
+const visits = session.Key[int]("visits")
+
+func main() {
+	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	flag.Parse()
+
+	secret, err := session.SecretFromEnv("SESSION_SECRET")
+	if errors.Is(err, session.ErrNoSecret) {
+		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
+		secret = session.NewSecret()
+	}
+	sessions, err := session.New(secret, &session.Options{Name: "counter"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("listening on http://%s", *addr)
+	server := &http.Server{
+		Handler:           newHandler(sessions),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
+	log.Fatal(server.Serve(listener))
+}
+
+// newHandler returns the lesson's site. {$} ends the path: without it, a
+// browser's own request for /favicon.ico would be one more visit.
+func newHandler(sessions *session.Manager) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", index)
+	mux.HandleFunc("GET /reset", reset)
+	return sessions.Handler(mux)
+}
+
+// index counts a visit. A GET that changes something is an exception, made for
+// a counter that is driven from the address bar: whatever fetches the page, even
+// a browser that does so ahead of time, is a visit.
+func index(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	visits.Set(s, visits.Get(s)+1)
+	show(w, fmt.Sprintf("You have visited this page %d times.", visits.Get(s)))
+}
+
+// reset forgets the count. That leaves the session empty, so its cookie goes.
+func reset(w http.ResponseWriter, r *http.Request) {
+	visits.Delete(session.From(r))
+	show(w, "Visit count has been reset!")
+}
+
+//go:embed pages.html
+var pagesHTML string
+
+var page = template.Must(template.New("page").Parse(pagesHTML))
+
+func show(w http.ResponseWriter, message string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if err := page.Execute(w, message); err != nil {
+		log.Print(err)
+	}
+}

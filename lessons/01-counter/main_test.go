@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/webtest"
+)
+
+func TestEachVisitCounts(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	for _, want := range []string{
+		"You have visited this page 1 times.",
+		"You have visited this page 2 times.",
+		"You have visited this page 3 times.",
+	} {
+		mustShow(t, browser.Get("/"), want)
+	}
+}
+
+func TestTwoRequestsWithoutTheCookieAreTwoStrangers(t *testing.T) {
+	handler := site(t, secret)
+	for range 2 {
+		mustShow(t, webtest.NewBrowser(t, handler).Get("/"), "visited this page 1 times")
+	}
+}
+
+func TestResetStartsAgainAndDeletesTheCookie(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	browser.Get("/")
+	mustShow(t, browser.Get("/reset"), "Visit count has been reset!")
+	if value := browser.Cookie("/", "counter"); value != "" {
+		t.Errorf("the cookie is still there: %s", value)
+	}
+	mustShow(t, browser.Get("/"), "visited this page 1 times")
+}
+
+func TestSetCookieHasTheSafeAttributes(t *testing.T) {
+	line := webtest.NewBrowser(t, site(t, secret)).Get("/").Header.Get("Set-Cookie")
+	_, attributes, _ := strings.Cut(line, "; ")
+	if want := "Path=/; HttpOnly; SameSite=Lax"; attributes != want {
+		t.Errorf("attributes %q, want %q", attributes, want)
+	}
+}
+
+func TestAnybodyReadsTheCookie(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	browser.Get("/")
+	parts, err := session.Inspect(browser.Cookie("/", "counter"))
+	if err != nil || string(parts.Payload) != `{"visits":1}` {
+		t.Errorf("payload %s, %v", parts.Payload, err)
+	}
+}
+
+func TestNobodyChangesTheCookie(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	browser.Get("/")
+	_, rest, _ := strings.Cut(browser.Cookie("/", "counter"), ".")
+	browser.SetCookie("counter", "eyJ2aXNpdHMiOjk5OX0."+rest) // {"visits":999}
+	mustShow(t, browser.Get("/"), "visited this page 1 times")
+}
+
+func TestRestartWithTheSecretKeepsTheCount(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	browser.Get("/")
+	browser.Handler = site(t, secret)
+	mustShow(t, browser.Get("/"), "visited this page 2 times")
+}
+
+func TestRestartWithAnotherSecretStartsAgain(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	browser.Get("/")
+	browser.Handler = site(t, session.NewSecret())
+	mustShow(t, browser.Get("/"), "visited this page 1 times")
+}
+
+func TestTwoProcessesShareSessionsByTheSecret(t *testing.T) {
+	processes := []http.Handler{site(t, secret), site(t, secret)}
+	browser := webtest.NewBrowser(t, nil)
+	for i, want := range []string{"1 times", "2 times", "3 times", "4 times"} {
+		browser.Handler = processes[i%2]
+		mustShow(t, browser.Get("/"), want)
+	}
+}
+
+func TestIconIsNoVisit(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	browser.Get("/")
+	if page := browser.Get("/favicon.ico"); page.Status != 404 {
+		t.Errorf("status %d, want 404", page.Status)
+	}
+	mustShow(t, browser.Get("/"), "visited this page 2 times")
+}
+
+func TestShortSecretIsRefused(t *testing.T) {
+	if _, err := session.New([]byte("your_secure_secret_key"), nil); err == nil {
+		t.Error("a secret of 22 bytes was accepted")
+	}
+}
+
+var secret = bytes.Repeat([]byte("s"), 32)
+
+// site is the lesson's handler in a process that has this secret.
+func site(t *testing.T, secret []byte) http.Handler {
+	t.Helper()
+	sessions, err := session.New(secret, &session.Options{Name: "counter"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newHandler(sessions)
+}
+
+func mustShow(t *testing.T, page webtest.Page, want string) {
+	t.Helper()
+	if page.Status != 200 || !strings.Contains(page.Body, want) {
+		t.Errorf("%s: %d %s, want %q", page.Path, page.Status, page.Body, want)
+	}
+}
