@@ -137,17 +137,17 @@ func (o *Options) checkCookie() error {
 	case err != nil:
 		return fmt.Errorf("the cookie is not valid: %w", err)
 	case sent.Domain != o.Domain:
-		return fmt.Errorf("Domain %q would be sent as %q", o.Domain, sent.Domain)
+		return fmt.Errorf("option Domain %q would be sent as %q", o.Domain, sent.Domain)
 	case sent.Path != o.Path || o.Path[0] != '/':
-		return fmt.Errorf("Path %q is no absolute path", o.Path)
+		return fmt.Errorf("option Path %q is no absolute path", o.Path)
 	case len(o.Name) > maxName:
-		return fmt.Errorf("Name has %d bytes, which leaves the session little of the cookie's %d", len(o.Name), maxCookie)
+		return fmt.Errorf("option Name has %d bytes, which leaves the session little of the cookie's %d", len(o.Name), maxCookie)
 	case o.SameSite < http.SameSiteLaxMode || o.SameSite > http.SameSiteNoneMode:
-		return errors.New("SameSite is to be Lax, Strict or None, and not left to the browser")
+		return errors.New("option SameSite is to be Lax, Strict or None, and not left to the browser")
 	case o.SameSite == http.SameSiteNoneMode && !o.Secure:
 		return errors.New("browsers drop a SameSite=None cookie that is not Secure")
 	case o.Hash().Size() < sha1.Size:
-		return fmt.Errorf("Hash has %d bytes, which is too short to sign with", o.Hash().Size())
+		return fmt.Errorf("option Hash has %d bytes, which is too short to sign with", o.Hash().Size())
 	}
 	return nil
 }
@@ -172,9 +172,9 @@ func (o *Options) checkTimes() error {
 	case shortest < time.Second:
 		return fmt.Errorf("a limit of %v; cookies count in seconds, from one up", shortest)
 	case o.Lifetime > maxLifetime:
-		return fmt.Errorf("Lifetime is %v; browsers keep no cookie longer than 400 days", o.Lifetime)
+		return fmt.Errorf("option Lifetime is %v; browsers keep no cookie longer than 400 days", o.Lifetime)
 	case o.AbsoluteTimeout > 0 && o.IdleTimeout > o.AbsoluteTimeout:
-		return fmt.Errorf("IdleTimeout %v is beyond AbsoluteTimeout %v", o.IdleTimeout, o.AbsoluteTimeout)
+		return fmt.Errorf("option IdleTimeout %v is beyond AbsoluteTimeout %v", o.IdleTimeout, o.AbsoluteTimeout)
 	}
 	return nil
 }

@@ -1,0 +1,193 @@
+// Package sessions holds nothing but the test that keeps the READMEs true.
+package sessions
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"example.com/sessions/internal/session"
+)
+
+// readmes returns every page of prose, which includes at least one lesson's.
+func readmes(t *testing.T) []string {
+	t.Helper()
+	pages := glob(t, "*.md")
+	lessons := glob(t, "lessons/*/README.md")
+	exercises, _ := filepath.Glob("exercises/*/README.md")
+	return append(append(pages, lessons...), exercises...)
+}
+
+// glob fails when it finds nothing, as a loop over nothing proves nothing.
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: found nothing, %v", pattern, err)
+	}
+	return files
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), "\r\n", "\n")
+}
+
+// sources returns the text that a page's snippets are to be found in.
+func sources(t *testing.T, page string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range []string{
+		filepath.Join(filepath.Dir(page), "*.go"), filepath.Join(filepath.Dir(page), "*.html"),
+		"internal/session/*.go", "internal/session/*store/testdata/*/*.go",
+	} {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			all.WriteString(read(t, file) + "\n")
+		}
+	}
+	return all.String()
+}
+
+// blocks returns the fenced blocks of a language.
+func blocks(text, language string) []string {
+	var found []string
+	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+		found = append(found, match[1])
+	}
+	return found
+}
+
+func TestGoSnippetsAreInTheSource(t *testing.T) {
+	checked := 0
+	for _, page := range readmes(t) {
+		source := sources(t, page)
+		for _, block := range blocks(read(t, page), "go") {
+			checked++
+			if !strings.Contains(source, block) {
+				t.Errorf("%s: not in the source:\n%s", page, block)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Error("no snippet was checked")
+	}
+}
+
+// What an edit takes away must be there to be taken away.
+func TestDiffsApply(t *testing.T) {
+	checked := 0
+	for _, page := range readmes(t) {
+		source := sources(t, page)
+		for _, block := range blocks(read(t, page), "diff") {
+			checked++
+			var before strings.Builder
+			for line := range strings.Lines(block) {
+				if line[0] != '+' {
+					before.WriteString(line[1:])
+				}
+			}
+			if !strings.Contains(source, before.String()) {
+				t.Errorf("%s: does not apply:\n%s", page, block)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Error("no diff was checked")
+	}
+}
+
+func TestNamedTestsExist(t *testing.T) {
+	checked := 0
+	for _, page := range readmes(t) {
+		source := sources(t, page)
+		for _, match := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark|Example)[A-Z]\\w*)`").FindAllStringSubmatch(read(t, page), -1) {
+			checked++
+			if !strings.Contains(source, "func "+match[1]+"(") {
+				t.Errorf("%s names %s, which does not exist", page, match[1])
+			}
+		}
+	}
+	if checked == 0 {
+		t.Error("no name was checked")
+	}
+}
+
+func TestLinksResolve(t *testing.T) {
+	checked := 0
+	fenced := regexp.MustCompile("(?ms)^```.*?^```$")
+	for _, page := range readmes(t) {
+		prose := fenced.ReplaceAllString(read(t, page), "")
+		for _, match := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(prose, -1) {
+			target, _, _ := strings.Cut(match[1], "#")
+			if target == "" || strings.Contains(target, "://") {
+				continue
+			}
+			checked++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), target)); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Error("no link was checked")
+	}
+}
+
+// Every Set-Cookie that a page shows is one that the package could have sent.
+func TestCookiesInPagesAreCookies(t *testing.T) {
+	checked := 0
+	for _, page := range readmes(t) {
+		for _, match := range regexp.MustCompile(`Set-Cookie: [\w-]+=([^;\s]+\.[^;\s]+);`).FindAllStringSubmatch(read(t, page), -1) {
+			checked++
+			if _, err := session.Inspect(match[1]); err != nil {
+				t.Errorf("%s: %s: %v", page, match[1], err)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Error("no cookie was checked")
+	}
+}
+
+// The steps of lesson 01 are the comments of unsign, word for word.
+func TestStepsAreThoseOfUnsign(t *testing.T) {
+	page := read(t, "lessons/01-counter/README.md")
+	steps := regexp.MustCompile(`(?m)^\t// (\d\. .*)$`).FindAllStringSubmatch(read(t, "internal/session/sign.go"), -1)
+	if len(steps) < 5 {
+		t.Fatalf("%d steps in sign.go, want 5", len(steps))
+	}
+	for _, step := range steps {
+		if !strings.Contains(page, step[1]+"\n") {
+			t.Errorf("lesson 01 does not say: %s", step[1])
+		}
+	}
+}
+
+// A lesson is a walk and not a book.
+func TestLessonsAreShort(t *testing.T) {
+	for _, page := range glob(t, "lessons/*/README.md") {
+		longest := 750
+		if strings.Contains(page, "07-security") {
+			longest = 1200
+		}
+		if words := len(strings.Fields(read(t, page))); words < 450 || words > longest {
+			t.Errorf("%s has %d words, want 450 to %d", page, words, longest)
+		}
+	}
+}
+
+func TestRootNamesEveryProgram(t *testing.T) {
+	root := read(t, "README.md")
+	for _, page := range glob(t, "lessons/*/README.md") {
+		if folder := filepath.ToSlash(filepath.Dir(page)); !strings.Contains(root, "]("+folder) {
+			t.Errorf("README.md has no link to %s", folder)
+		}
+	}
+}
