@@ -77,7 +77,7 @@ func (w *responseWriter) begin() error {
 // the handler put into the header.
 func (w *responseWriter) answerError() {
 	w.manager.opts.Logger.ErrorContext(w.request.Context(), "session not saved", "error", w.err)
-	h := w.Header()
+	h := w.ResponseWriter.Header()
 	clear(h)
 	maps.Copy(h, w.before)
 	answer := &responseWriter{ResponseWriter: w.ResponseWriter, manager: w.manager, request: w.request,
@@ -86,6 +86,16 @@ func (w *responseWriter) answerError() {
 	if !answer.begun { // silence would be a 200
 		serverError(answer, w.request, w.err)
 	}
+}
+
+// Header returns the header of the response, or one that goes nowhere when the
+// error page has it already: a writer such as that of [http.TimeoutHandler] reads
+// it only at the end.
+func (w *responseWriter) Header() http.Header {
+	if w.err != nil {
+		return make(http.Header)
+	}
+	return w.ResponseWriter.Header()
 }
 
 // end begins the response of a handler that wrote nothing, and reports what was

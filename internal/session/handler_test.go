@@ -375,6 +375,21 @@ func TestErrorPageKeepsOuterHeaders(t *testing.T) {
 	}
 }
 
+// http.TimeoutHandler sends the header as it is when its handler returns.
+func TestErrorPageKeepsOutLaterHeaders(t *testing.T) {
+	handler := newManager(t, session.Options{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name.Set(session.From(r), strings.Repeat("x", 5000))
+		w.WriteHeader(200)
+		w.Header().Set("X-Success", "yes")
+		http.SetCookie(w, &http.Cookie{Name: "success", Value: "yes"})
+	}))
+	w := httptest.NewRecorder()
+	http.TimeoutHandler(handler, time.Minute, "").ServeHTTP(w, request())
+	if h := w.Result().Header; w.Code != 500 || h.Get("X-Success") != "" || h.Get("Set-Cookie") != "" {
+		t.Errorf("%d %v", w.Code, h)
+	}
+}
+
 func TestErrorHandlerAnswers(t *testing.T) {
 	fail := func(w http.ResponseWriter, r *http.Request) {
 		name.Set(session.From(r), strings.Repeat("x", 5000))
