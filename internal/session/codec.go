@@ -100,6 +100,11 @@ func decodePayload(text string) (map[string]value, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decodeObject(payload)
+}
+
+// decodeObject reads values that were saved as one JSON object.
+func decodeObject(payload []byte) (map[string]value, error) {
 	if !json.Valid(payload) || !utf8.Valid(payload) {
 		return nil, fmt.Errorf("%w: payload is not JSON", ErrMalformed)
 	}

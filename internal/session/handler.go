@@ -3,6 +3,7 @@ package session
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -17,13 +18,20 @@ import (
 // it what needs no session, such as static files.
 //
 // A cookie that does not hold is never an error page: the visitor gets a new
-// session, and the log the reason. A session that cannot be saved is always one:
-// nothing of what next has to say gets out, and [Options.ErrorHandler] answers. A
-// change after the answer began comes too late, and is an error in the log.
+// session, and the log the reason. A session that cannot be loaded or saved is
+// always one: nothing of what next has to say gets out, and
+// [Options.ErrorHandler] answers. A change after the answer began comes too late,
+// and is an error in the log.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, err := m.Load(r)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrStore):
+			m.answerError(w, r, "session not loaded", err)
+			return
+		case errors.Is(err, ErrCorrupt):
+			m.opts.Logger.ErrorContext(r.Context(), "session lost", "error", err)
+		case err != nil:
 			m.opts.Logger.InfoContext(r.Context(), "session refused", "reason", err)
 		}
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
@@ -68,23 +76,23 @@ func (w *responseWriter) begin() error {
 	w.begun = true
 	w.err = w.manager.Save(w.ResponseWriter, w.request, w.session)
 	if w.err != nil {
-		w.answerError()
+		h := w.ResponseWriter.Header() // rid it of what the handler put there
+		clear(h)
+		maps.Copy(h, w.before)
+		w.manager.answerError(w.ResponseWriter, w.request, "session not saved", w.err)
 	}
 	return w.err
 }
 
-// answerError answers that the session could not be saved, with nothing of what
-// the handler put into the header.
-func (w *responseWriter) answerError() {
-	w.manager.opts.Logger.ErrorContext(w.request.Context(), "session not saved", "error", w.err)
-	h := w.ResponseWriter.Header()
-	clear(h)
-	maps.Copy(h, w.before)
-	answer := &responseWriter{ResponseWriter: w.ResponseWriter, manager: w.manager, request: w.request,
-		session: w.manager.newSession(time.Now())}
-	w.manager.opts.ErrorHandler(answer, w.request, w.err)
+// answerError answers in place of a handler that is not to be heard.
+func (m *Manager) answerError(w http.ResponseWriter, r *http.Request, message string, err error) {
+	if r.Context().Err() == nil { // otherwise the client has gone
+		m.opts.Logger.ErrorContext(r.Context(), message, "error", err)
+	}
+	answer := &responseWriter{ResponseWriter: w, manager: m, request: r, session: m.newSession(time.Now())}
+	m.opts.ErrorHandler(answer, r, err)
 	if !answer.begun { // silence would be a 200
-		serverError(answer, w.request, w.err)
+		serverError(answer, r, err)
 	}
 }
 
@@ -174,10 +182,14 @@ func (w *responseWriter) logUnsaved(message string) {
 	}
 }
 
-// serverError is the answer when a session cannot be saved.
+// serverError is the answer when a session could not be loaded or saved.
 func serverError(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusInternalServerError
+	if errors.Is(err, ErrStore) {
+		status = http.StatusServiceUnavailable
+	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+	http.Error(w, http.StatusText(status), status)
 }
 
 // addCookie adds c in place of an earlier cookie of its name: a response must

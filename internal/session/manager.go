@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,6 +20,7 @@ const (
 type Manager struct {
 	opts   Options
 	signer *signer
+	queue  queue // of saves to the store
 }
 
 // New returns a manager that signs with secret, 32 bytes at the least;
@@ -35,16 +37,20 @@ func New(secret []byte, opts *Options) (*Manager, error) {
 	if err := cmp.Or(checkSecrets(secrets), o.checkCookie(), o.checkPrefix(), o.checkTimes()); err != nil {
 		return nil, fmt.Errorf("session: cannot work like this: %w", err)
 	}
-	m := &Manager{o, newSigner(o.Hash, o.Salt, secrets...)}
+	m := &Manager{opts: o, signer: newSigner(o.Hash, o.Salt, secrets...)}
 	m.signer.maxSize = maxCookie - len(o.Name)
-	m.signer.maxAge = m.maxAge()
+	if o.Store == nil {
+		m.signer.maxAge = m.maxAge()
+	}
+	m.queue.last = make(map[string]chan struct{})
 	return m, nil
 }
 
-// Load returns the session that the request's cookie holds, or a new one. The
-// error says why it had to be new: [ErrSignature], [ErrExpired], [ErrMalformed],
-// [ErrTooLarge] or [ErrDuplicate]. It is nil when the request has no cookie, and
-// the session can be used in any case.
+// Load returns the session of the request's cookie, or a new one. The error says
+// why it had to be new: [ErrSignature], [ErrExpired], [ErrMalformed],
+// [ErrTooLarge] or [ErrDuplicate], or with a store [ErrNotFound], [ErrCorrupt] or
+// [ErrEnded]. It is nil when the request has no cookie. The session can be used
+// in any case but [ErrStore]: then there is none.
 //
 // Browsers can send several cookies of one name, from several paths or domains,
 // in an order that means nothing (RFC 6265bis, section 5.8.3), and another host
@@ -57,34 +63,38 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 		return m.newSession(now), fmt.Errorf("%w: %d of them", ErrDuplicate, len(cookies))
 	}
 	var found *Session
-	var value string
+	var foundIn string
 	var refused error
 	for _, c := range cookies {
-		if c.Value == "" || found != nil && c.Value == value {
+		if c.Value == "" || found != nil && c.Value == foundIn {
 			continue
 		}
-		s, err := m.open(c, now)
+		s, err := m.open(r.Context(), c, now)
 		switch {
+		case errors.Is(err, ErrStore):
+			return nil, err
 		case err != nil:
 			refused = cmp.Or(refused, err)
 		case found != nil:
 			return m.newSession(now), fmt.Errorf("%w: two of them hold", ErrDuplicate)
 		default:
-			found, value = s, c.Value
+			found, foundIn = s, c.Value
 		}
 	}
-	if found == nil {
-		return m.newSession(now), refused
+	if found != nil {
+		return found, nil
 	}
-	return found, nil
+	s := m.newSession(now)
+	s.stored.ended = errors.Is(refused, ErrEnded)
+	return s, refused
 }
 
 func (m *Manager) newSession(now time.Time) *Session {
-	return &Session{manager: m, isNew: true, values: make(map[string]value), created: now}
+	return &Session{manager: m, isNew: true, state: state{values: make(map[string]value), created: now}}
 }
 
 // open returns the session in one cookie.
-func (m *Manager) open(c *http.Cookie, now time.Time) (*Session, error) {
+func (m *Manager) open(ctx context.Context, c *http.Cookie, now time.Time) (*Session, error) {
 	if c.Quoted {
 		return nil, fmt.Errorf("%w: quoted", ErrMalformed) // a second spelling
 	}
@@ -92,47 +102,70 @@ func (m *Manager) open(c *http.Cookie, now time.Time) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.opts.Store != nil {
+		return m.openRecord(ctx, signed, now)
+	}
 	values, err := decodePayload(signed.payload)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{manager: m, values: values, signedAt: signed.at, resign: signed.old}
-	s.takeBookkeeping()
+	s := &Session{manager: m, signedAt: signed.at, resign: signed.old}
+	s.permanent = takePermanent(values)
+	s.created = takeCreated(values, signed.at)
+	s.values = values
+	return s, m.checkTimes(s, now)
+}
+
+// checkTimes returns [ErrExpired] for a session that has reached a limit.
+func (m *Manager) checkTimes(s *Session, now time.Time) error {
 	if m.opts.AbsoluteTimeout > 0 {
-		return s, checkAge(s.created, now, m.opts.AbsoluteTimeout)
+		if err := checkAge(s.created, now, m.opts.AbsoluteTimeout); err != nil {
+			return err
+		}
 	}
-	return s, nil
+	return checkAge(s.signedAt, now, m.maxAge())
 }
 
-// takeBookkeeping takes the package's own members out of the values. A session
-// that does not say when it began, began when it was signed.
-func (s *Session) takeBookkeeping() {
-	s.permanent, _ = decodeValue[bool](s.values[permanentKey].json)
-	s.created = s.signedAt
-	created, ok := decodeValue[int64](s.values[createdKey].json)
-	if ok && created > 0 && created < s.signedAt.Unix() {
-		s.created = time.Unix(created, 0)
-	}
-	delete(s.values, permanentKey)
-	delete(s.values, createdKey)
+// takePermanent takes Flask's mark of a permanent session out of the values.
+func takePermanent(values map[string]value) bool {
+	permanent, _ := decodeValue[bool](values[permanentKey].json)
+	delete(values, permanentKey)
+	return permanent
 }
 
-// Save adds the session to the response, which must not have begun: the cookie,
-// if there is one to send, and for a session that was used the headers that keep
-// shared caches from giving one visitor's page to another. It fails with
-// [ErrTooLarge] or [ErrValue], and then has added nothing.
+// takeCreated takes out of the values when the session began. One that does not
+// say began when it was signed.
+func takeCreated(values map[string]value, signedAt time.Time) time.Time {
+	created, ok := decodeValue[int64](values[createdKey].json)
+	delete(values, createdKey)
+	if ok && created > 0 && created < signedAt.Unix() {
+		return time.Unix(created, 0)
+	}
+	return signedAt
+}
+
+// Save keeps the session and adds it to the response, which must not have begun:
+// the cookie, if there is one to send, and for a session that was used the
+// headers that keep shared caches from giving one visitor's page to another. It
+// fails with [ErrTooLarge], [ErrValue] or [ErrStore], and then has added nothing.
+//
+// A server-side session that another request ended meanwhile stays ended: its
+// changes are dropped, with a line in the log, and no cookie is sent.
 func (m *Manager) Save(w http.ResponseWriter, r *http.Request, s *Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if len(s.changed) > 0 || m.refreshDue(s, now) {
-		err := m.setCookie(w.Header(), s, now)
-		if err != nil && len(s.changed) > 0 {
+	if len(s.changes) > 0 || m.refreshDue(s, now) {
+		err := m.save(w.Header(), r, s, now)
+		if errors.Is(err, ErrTooLarge) && len(s.changes) == 0 {
+			// A refresh that does not fit, as when Flask compressed the session, is
+			// no reason to fail: the cookie that the browser has still holds.
+			err = nil
+		}
+		if err != nil {
 			return err
 		}
-		// A refresh that does not fit, as when Flask compressed the session, is
-		// no reason to fail: the cookie that the browser has still holds.
-		s.changed = nil
+		s.changes = nil
 	}
 	if s.accessed {
 		keepPrivate(w.Header())
@@ -152,82 +185,89 @@ func (m *Manager) refreshDue(s *Session, now time.Time) bool {
 	return s.resign || idle > 0 && age >= idle/refreshPart || slides && age >= m.opts.Lifetime/refreshPart
 }
 
-// setCookie adds the cookie that brings the browser up to date with s.
-func (m *Manager) setCookie(h http.Header, s *Session, now time.Time) error {
-	if len(s.values) == 0 {
-		if !s.signedAt.IsZero() { // otherwise there is nothing to delete
-			addCookie(h, m.opts.cookie("", -1))
-		}
-		s.signedAt = time.Time{}
-		return nil
-	}
-	value, err := m.sign(s, now)
-	if err != nil {
+// save keeps s and adds the cookie that brings the browser up to date with it.
+func (m *Manager) save(h http.Header, r *http.Request, s *Session, now time.Time) error {
+	payload, err := m.keep(r.Context(), s, now)
+	switch {
+	case errors.Is(err, ErrEnded):
+		m.opts.Logger.InfoContext(r.Context(), "session changes dropped", "reason", err)
+		return nil // deleting the cookie could delete a newer one
+	case err != nil:
 		return err
+	case len(s.values) > 0:
+		return m.sendCookie(h, s, payload, now)
+	case !s.signedAt.IsZero():
+		addCookie(h, m.opts.cookie("", -1))
+		s.signedAt = time.Time{}
+	}
+	return nil
+}
+
+// keep returns what the cookie is to carry: the session itself, or the ID under
+// which the store has it.
+func (m *Manager) keep(ctx context.Context, s *Session, now time.Time) ([]byte, error) {
+	if m.opts.Store != nil {
+		return m.keepRecord(ctx, s, now)
+	}
+	return m.encode(s)
+}
+
+// sendCookie signs the payload and adds it as a cookie.
+func (m *Manager) sendCookie(h http.Header, s *Session, payload []byte, now time.Time) error {
+	signed := m.signer.sign(payload, now)
+	if len(signed) > m.signer.maxSize {
+		return tooLarge(len(m.opts.Name)+len(signed), s.values)
 	}
 	maxAge := 0
 	if s.permanent {
 		maxAge = int(m.opts.Lifetime / time.Second)
 	}
-	addCookie(h, m.opts.cookie(value, maxAge))
+	addCookie(h, m.opts.cookie(signed, maxAge))
 	s.signedAt, s.resign = now.Truncate(time.Second), false
 	return nil
 }
 
-// sign returns the cookie's value for s.
-func (m *Manager) sign(s *Session, now time.Time) (string, error) {
-	values, err := m.withBookkeeping(s)
-	if err != nil {
-		return "", err
-	}
-	payload, err := encodePayload(values)
-	if err != nil {
-		return "", err
-	}
-	signed := m.signer.sign(payload, now)
-	if len(signed) > m.signer.maxSize {
-		return "", tooLarge(len(m.opts.Name)+len(signed), s.values)
-	}
-	return signed, nil
-}
-
-// withBookkeeping returns the values of s with the package's own members.
-func (m *Manager) withBookkeeping(s *Session) (map[string]value, error) {
+// encode returns the values of s and the package's own, as JSON.
+func (m *Manager) encode(s *Session) ([]byte, error) {
 	for _, name := range []string{permanentKey, createdKey} {
 		if _, taken := s.values[name]; taken {
 			return nil, fmt.Errorf("%w: key %q is the package's own", ErrValue, name)
 		}
 	}
-	if !s.permanent && m.opts.AbsoluteTimeout == 0 {
-		return s.values, nil
+	values := s.values
+	if s.permanent || m.opts.AbsoluteTimeout > 0 {
+		values = maps.Clone(values)
 	}
-	values := maps.Clone(s.values)
 	if s.permanent {
 		values[permanentKey] = encodeValue(true)
 	}
-	if m.opts.AbsoluteTimeout > 0 {
+	if m.opts.AbsoluteTimeout > 0 && m.opts.Store == nil {
 		values[createdKey] = encodeValue(s.created.Unix())
 	}
-	return values, nil
+	return encodePayload(values)
 }
 
-// maxAge is how long a cookie holds after it was signed. The idle timeout counts
-// from there too, as using a session signs it.
+// maxAge is how long a session lasts after it was saved. The idle timeout counts
+// from there too, as using a session saves it.
 func (m *Manager) maxAge() time.Duration {
 	return min(m.opts.Lifetime, cmp.Or(m.opts.IdleTimeout, m.opts.Lifetime))
 }
 
-// expires is [Session.Expires] at the time now. The session's lock is held.
-func (m *Manager) expires(s *Session, now time.Time) time.Time {
-	signedAt := s.signedAt
-	if s.signedAt.IsZero() || len(s.changed) > 0 || m.refreshDue(s, now) {
-		signedAt = now.Truncate(time.Second) // as it will be
-	}
-	end := signedAt.Add(m.maxAge())
-	if limit := s.created.Add(m.opts.AbsoluteTimeout); m.opts.AbsoluteTimeout > 0 && limit.Before(end) {
+// end is when a session ends that was saved and began at these times.
+func (m *Manager) end(saved, created time.Time) time.Time {
+	end := saved.Add(m.maxAge())
+	if limit := created.Add(m.opts.AbsoluteTimeout); m.opts.AbsoluteTimeout > 0 && limit.Before(end) {
 		return limit
 	}
 	return end
+}
+
+// expires is [Session.Expires] at the time now. The session's lock is held.
+func (m *Manager) expires(s *Session, now time.Time) time.Time {
+	if s.signedAt.IsZero() || len(s.changes) > 0 || m.refreshDue(s, now) {
+		return m.end(now.Truncate(time.Second), s.created) // as it will be
+	}
+	return m.end(s.signedAt, s.created)
 }
 
 // Verify returns nil when the value's signature holds, whatever its age, and

@@ -46,6 +46,7 @@ type Options struct {
 	// it is Flask's "cookie-session" for a cookie named "session", and
 	// "cookie-session.NAME" for a cookie of any other name, so that no cookie is
 	// accepted under another name. Flask itself uses "cookie-session" for all.
+	// With a Store it is "session-id" in place of "cookie-session".
 	Salt string
 
 	// Hash is sha256.New by default. A stock Flask signs with sha1.New.
@@ -77,8 +78,18 @@ type Options struct {
 	// Lifetime has passed. This is Flask's SESSION_REFRESH_EACH_REQUEST = False.
 	KeepExpiry bool
 
-	// ErrorHandler answers a request whose session could not be saved, in place
-	// of the handler, whose answer is dropped. By default that is a plain 500.
+	// Store keeps the sessions on the server, and the cookie carries a session ID
+	// only. By default the cookie carries the session.
+	Store Store
+
+	// StoreTimeout is how long the store may take to load a session, and again to
+	// save it, one second by default. Then the answer is that of a store that
+	// failed.
+	StoreTimeout time.Duration
+
+	// ErrorHandler answers a request whose session could not be loaded or saved,
+	// in place of the handler, whose answer is dropped. By default that is a plain
+	// 503 when the error is [ErrStore], and a plain 500 otherwise.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 
 	// Logger is slog.Default() by default. It is told, without any value, secret
@@ -98,8 +109,12 @@ func (o *Options) setDefaults() {
 	o.SameSite = cmp.Or(o.SameSite, http.SameSiteLaxMode)
 	o.Lifetime = cmp.Or(o.Lifetime, 31*24*time.Hour)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.StoreTimeout = cmp.Or(o.StoreTimeout, time.Second)
 	if o.Salt == "" {
 		o.Salt = "cookie-session"
+		if o.Store != nil {
+			o.Salt = "session-id"
+		}
 		if o.Name != "session" {
 			o.Salt += "." + o.Name
 		}
@@ -169,6 +184,8 @@ func (o *Options) checkPrefix() error {
 func (o *Options) checkTimes() error {
 	shortest := min(cmp.Or(o.IdleTimeout, o.Lifetime), cmp.Or(o.AbsoluteTimeout, o.Lifetime), o.Lifetime)
 	switch {
+	case o.StoreTimeout < 0:
+		return fmt.Errorf("option StoreTimeout is %v", o.StoreTimeout)
 	case shortest < time.Second:
 		return fmt.Errorf("a limit of %v; cookies count in seconds, from one up", shortest)
 	case o.Lifetime > maxLifetime:

@@ -32,6 +32,7 @@
 //   - options.go: the settings with their defaults, and what [New] refuses
 //   - manager.go: the rules, [Manager.Load] and [Manager.Save]
 //   - handler.go: [Manager.Handler], which calls those two around a handler
+//   - store.go: [Store] and [Record], for sessions that are kept on the server
 //   - example_test.go: all of it in use
 package session
 
@@ -49,14 +50,21 @@ type Session struct {
 	manager *Manager
 	isNew   bool // the request brought no session
 
-	mu        sync.Mutex
+	mu       sync.Mutex
+	state              // what is kept
+	signedAt time.Time // when it was last saved; zero when the browser has no cookie
+	resign   bool      // the browser's cookie was signed with an old secret
+	accessed bool      // read or changed: the response depends on the cookie
+	changes  []change  // since the last save
+	stored   stored    // a server-side session's place in the store
+}
+
+// state is what a session keeps from one request to the next.
+type state struct {
 	values    map[string]value
 	permanent bool
+	owner     string    // server-side only
 	created   time.Time // when the session began
-	signedAt  time.Time // when the browser's cookie was signed; zero when it has none
-	resign    bool      // the browser's cookie was signed with an old secret
-	accessed  bool      // read or changed: the response depends on the cookie
-	changed   []string  // what was changed since the last save, by key
 }
 
 // value is what a key holds: JSON as it came or as it was set, decoded only
@@ -67,8 +75,18 @@ type value struct {
 	err  error
 }
 
-// allKeys stands in the list of changes for every key.
-const allKeys = "(all keys)"
+// change is something that was done to a session, and can be done again to a
+// newer state of it that another request has saved meanwhile.
+type change struct {
+	key   string
+	apply func(*state)
+}
+
+// These stand for a key in the list of changes.
+const (
+	allKeys  = "(all keys)"
+	ownerKey = "(owner)"
+)
 
 // Clear removes every value and makes the session no longer permanent. If it is
 // still empty when the response begins, the browser is told to delete its
@@ -83,10 +101,10 @@ func (s *Session) Clear() {
 	if len(s.values) == 0 && !s.permanent && s.signedAt.IsZero() {
 		return // nothing was there
 	}
-	clear(s.values)
-	s.permanent = false
-	s.created = time.Now()
-	s.noteChange(allKeys)
+	now := time.Now()
+	s.stored.leave()
+	s.changes = nil
+	s.do(allKeys, func(st *state) { *st = state{values: make(map[string]value), created: now} })
 }
 
 // SetPermanent says whether the session outlives the browser. The cookie of a
@@ -98,8 +116,7 @@ func (s *Session) SetPermanent(permanent bool) {
 	defer s.mu.Unlock()
 	s.accessed = true
 	if s.permanent != permanent {
-		s.permanent = permanent
-		s.noteChange(permanentKey)
+		s.do(permanentKey, func(st *state) { st.permanent = permanent })
 	}
 }
 
@@ -130,13 +147,40 @@ func (s *Session) Expires() time.Time {
 }
 
 // Renew restarts [Options.AbsoluteTimeout]: the session begins now, and keeps
-// its values.
+// its values. A server-side session gets a new ID with it, and the old one ends:
+// do that whenever somebody's rights grow (session fixation, OWASP Session
+// Management Cheat Sheet).
 func (s *Session) Renew() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	s.created = time.Now()
-	s.noteChange(createdKey)
+	now := time.Now()
+	s.stored.renew = true
+	s.do(createdKey, func(st *state) { st.created = now })
+}
+
+// SetOwner says whose server-side session it is, such as a user's ID, so that
+// [Manager.Sessions] lists it. A client-side session has nobody to tell.
+func (s *Session) SetOwner(owner string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accessed = true
+	if s.owner != owner {
+		s.do(ownerKey, func(st *state) { st.owner = owner })
+	}
+}
+
+// ID returns the name under which the store keeps a server-side session. It is
+// the hash of the session ID, opens nothing, and is safe to show. It is "" for a
+// client-side session.
+func (s *Session) ID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accessed = true
+	if s.manager.opts.Store == nil {
+		return ""
+	}
+	return hashID(s.stored.sessionID())
 }
 
 // Key is a named slot of a session that holds a T, usually a constant:
@@ -166,10 +210,7 @@ func (k Key[T]) Lookup(s *Session) (T, bool) {
 // value was there. A value that JSON cannot hold, such as a channel or NaN, is
 // [ErrValue] when the session is saved.
 func (k Key[T]) Set(s *Session, v T) {
-	encoded := encodeValue(v)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.write(string(k), encoded)
+	s.write(string(k), encodeValue(v))
 }
 
 // Pop removes the value and returns it, or the zero value of T when
@@ -185,15 +226,20 @@ func (k Key[T]) Delete(s *Session) {
 }
 
 // Update replaces the value with what change makes of it, and returns that.
-// Where [Key.Lookup] finds none, change is given the zero value of T. When
-// several goroutines update one key, none undoes another: change runs again if
-// the value moved on meanwhile, so it must be a pure function of its argument.
+// Where [Key.Lookup] finds none, change is given the zero value of T. No update
+// undoes another, be it of another goroutine or, for server-side sessions, of
+// another request: change runs again, even after its result was returned, if the
+// value moved on meanwhile. So it must be a pure function of its argument.
 func (k Key[T]) Update(s *Session, change func(T) T) T {
 	for {
 		before := s.read(string(k))
 		old, _ := decodeValue[T](before)
 		v := change(old)
-		if s.replace(string(k), before, encodeValue(v)) {
+		again := func(st *state) {
+			old, _ := decodeValue[T](st.values[string(k)].json)
+			st.values[string(k)] = encodeValue(change(old))
+		}
+		if s.replace(string(k), before, encodeValue(v), again) {
 			return v
 		}
 	}
@@ -212,45 +258,59 @@ func (s *Session) remove(name string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	old, stored := s.values[name]
-	if stored {
-		delete(s.values, name)
-		s.noteChange(name)
+	old, ok := s.values[name]
+	if ok {
+		s.forget(name)
+		s.do(name, func(st *state) { delete(st.values, name) })
 	}
 	return old.json
 }
 
-// replace writes, unless what is stored under name is no longer before.
-func (s *Session) replace(name string, before []byte, v value) bool {
+// write stores v under name.
+func (s *Session) write(name string, v value) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accessed = true
+	s.forget(name)
+	s.do(name, func(st *state) { st.values[name] = v })
+}
+
+// replace stores v under name, unless what is there is no longer before. How to
+// do it again on another value is for again to know.
+func (s *Session) replace(name string, before []byte, v value, again func(*state)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !bytes.Equal(s.values[name].json, before) {
 		return false
 	}
-	s.write(name, v)
+	s.values[name] = v
+	s.changes = append(s.changes, change{name, again})
 	return true
 }
 
-// write stores v under name. The lock is held.
-func (s *Session) write(name string, v value) {
-	s.accessed = true
-	s.values[name] = v
-	s.noteChange(name)
+// do makes a change and remembers it. The lock is held.
+func (s *Session) do(key string, apply func(*state)) {
+	apply(&s.state)
+	s.changes = append(s.changes, change{key, apply})
 }
 
-// noteChange remembers that the session is to be saved, and because of what.
-// The lock is held.
-func (s *Session) noteChange(name string) {
-	if !slices.Contains(s.changed, name) {
-		s.changed = append(s.changed, name)
-	}
+// forget drops earlier changes of a key that is about to get another value. The
+// lock is held.
+func (s *Session) forget(key string) {
+	s.changes = slices.DeleteFunc(s.changes, func(c change) bool { return c.key == key })
 }
 
-// takeChanges returns what was changed since the last save, and forgets it.
+// takeChanges returns the keys that were changed since the last save, and
+// forgets them.
 func (s *Session) takeChanges() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changed := s.changed
-	s.changed = nil
-	return changed
+	var keys []string
+	for _, c := range s.changes {
+		if !slices.Contains(keys, c.key) {
+			keys = append(keys, c.key)
+		}
+	}
+	s.changes = nil
+	return keys
 }

@@ -1,0 +1,187 @@
+// Package memstore keeps sessions in the memory of this process: for tests, and
+// for a program that runs as one process and may forget its visitors when it
+// restarts.
+package memstore
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"example.com/sessions/internal/session"
+)
+
+// sweepStep is how many expired records a save removes on its way. It is more
+// than a save can add, so what has expired shrinks, and a save stays short.
+const sweepStep = 8
+
+// Store is a [session.Store] in memory. It has no bound but the memory: what
+// visitors may store, and how many of them, is for the program to limit.
+type Store struct {
+	mu      sync.Mutex
+	records map[string]*entry
+	owners  map[string]map[string]*entry // the records with an owner, by owner and ID
+	queue   queue                        // all records, the first to expire first
+}
+
+// entry is a record and its place in the queue.
+type entry struct {
+	session.Record
+	place int
+}
+
+// New returns an empty store.
+func New() *Store {
+	return &Store{records: make(map[string]*entry), owners: make(map[string]map[string]*entry)}
+}
+
+// Load is that of [session.Store].
+func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return session.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.live(id, time.Now())
+	if e == nil {
+		return session.Record{}, session.ErrNotFound
+	}
+	return clone(e.Record), nil
+}
+
+// Save is that of [session.Store].
+func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	e := s.live(id, now)
+	switch {
+	case e == nil && rec.Version > 0:
+		return session.ErrNotFound
+	case e != nil && rec.Version != e.Version:
+		return session.ErrConflict
+	}
+	s.remove(id)
+	rec = clone(rec)
+	rec.ID = id
+	rec.Version++
+	s.add(&entry{Record: rec})
+	s.sweep(now)
+	return nil
+}
+
+// Delete is that of [session.Store].
+func (s *Store) Delete(ctx context.Context, id string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(id)
+	return nil
+}
+
+// List is that of [session.Store].
+func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	var records []session.Record
+	for id := range s.owners[owner] {
+		if e := s.live(id, now); e != nil {
+			records = append(records, clone(e.Record))
+		}
+	}
+	return records, nil
+}
+
+// Close has nothing to close: expired records go when others are saved, so no
+// goroutine sweeps. It is there as other stores have it, and returns nil.
+func (s *Store) Close() error {
+	return nil
+}
+
+// live returns the entry under id, nil when there is none or it has expired.
+func (s *Store) live(id string, now time.Time) *entry {
+	e := s.records[id]
+	if e == nil || !now.Before(e.Expires) {
+		return nil
+	}
+	return e
+}
+
+func (s *Store) add(e *entry) {
+	s.records[e.ID] = e
+	heap.Push(&s.queue, e)
+	if e.Owner == "" {
+		return
+	}
+	if s.owners[e.Owner] == nil {
+		s.owners[e.Owner] = make(map[string]*entry)
+	}
+	s.owners[e.Owner][e.ID] = e
+}
+
+func (s *Store) remove(id string) {
+	e := s.records[id]
+	if e == nil {
+		return
+	}
+	delete(s.records, id)
+	heap.Remove(&s.queue, e.place)
+	delete(s.owners[e.Owner], id)
+	if len(s.owners[e.Owner]) == 0 {
+		delete(s.owners, e.Owner)
+	}
+}
+
+// sweep removes some of the expired records.
+func (s *Store) sweep(now time.Time) {
+	for range sweepStep {
+		if len(s.queue) == 0 || now.Before(s.queue[0].Expires) {
+			return
+		}
+		s.remove(s.queue[0].ID)
+	}
+}
+
+// clone returns a record that shares no memory with rec.
+func clone(rec session.Record) session.Record {
+	rec.Data = bytes.Clone(rec.Data)
+	return rec
+}
+
+// queue is a heap of entries, each of which knows its place in it.
+type queue []*entry
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].Expires.Before(q[j].Expires) }
+
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+// Push is that of [heap.Interface].
+func (q *queue) Push(x any) {
+	e := x.(*entry)
+	e.place = len(*q)
+	*q = append(*q, e)
+}
+
+// Pop is that of [heap.Interface].
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return e
+}
