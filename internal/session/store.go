@@ -361,7 +361,7 @@ func (q *queue) enter(ctx context.Context, id string) (leave func(), err error) 
 	q.last[id] = turn
 	q.mu.Unlock()
 
-	leave = func() {
+	done := func() {
 		q.mu.Lock()
 		if q.last[id] == turn {
 			delete(q.last, id)
@@ -370,13 +370,13 @@ func (q *queue) enter(ctx context.Context, id string) (leave func(), err error) 
 		close(turn)
 	}
 	if before == nil {
-		return leave, nil
+		return done, nil
 	}
 	select {
 	case <-before:
-		return leave, nil
+		return done, nil
 	case <-ctx.Done():
-		go func() { <-before; leave() }()
+		go func() { <-before; done() }()
 		return nil, ctx.Err()
 	}
 }

@@ -1,0 +1,665 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/memstore"
+)
+
+// faulty is a store that can be told to misbehave, and that counts its calls.
+type faulty struct {
+	session.Store
+	mu             sync.Mutex
+	loads, saves   int
+	onLoad, onSave func(ctx context.Context) error // instead of the call, unless nil is returned
+}
+
+func (f *faulty) Load(ctx context.Context, id string) (session.Record, error) {
+	f.mu.Lock()
+	f.loads++
+	hook := f.onLoad
+	f.mu.Unlock()
+	if hook != nil {
+		if err := hook(ctx); err != nil {
+			return session.Record{}, err
+		}
+	}
+	return f.Store.Load(ctx, id)
+}
+
+func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error {
+	f.mu.Lock()
+	f.saves++
+	hook := f.onSave
+	f.mu.Unlock()
+	if hook != nil {
+		if err := hook(ctx); err != nil {
+			return err
+		}
+	}
+	return f.Store.Save(ctx, id, rec)
+}
+
+// newStored returns a manager whose sessions are in the store.
+func newStored(t testing.TB, opts session.Options) (*session.Manager, *faulty) {
+	t.Helper()
+	store := &faulty{Store: memstore.New()}
+	opts.Store = store
+	return newManager(t, opts), store
+}
+
+// owned returns the cookie of a session that holds one visit and has an owner.
+func owned(t testing.TB, m *session.Manager, owner string) string {
+	t.Helper()
+	s := load(t, m)
+	visits.Set(s, 1)
+	s.SetOwner(owner)
+	return sent(t, save(t, m, s))
+}
+
+// refused returns the session of a cookie that is refused for this reason.
+func refused(t testing.TB, m *session.Manager, cookie string, want error) *session.Session {
+	t.Helper()
+	s, err := m.Load(request(cookie))
+	if !errors.Is(err, want) {
+		t.Fatalf("Load: %v, want %v", err, want)
+	}
+	return s
+}
+
+func sessionsOf(t testing.TB, m *session.Manager, owner string) []session.Record {
+	t.Helper()
+	records, err := m.Sessions(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+func TestServerSideCookieCarriesAnIDOnly(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	parts, err := session.Inspect(strings.TrimPrefix(cookie, "session="))
+	if err != nil || len(parts.Payload) < 26 || strings.Contains(string(parts.Payload), "visits") {
+		t.Errorf("payload %s, %v", parts.Payload, err)
+	}
+	s := load(t, m, cookie)
+	if visits.Get(s) != 1 || s.IsNew() {
+		t.Error("the session did not come back")
+	}
+	records := sessionsOf(t, m, "ada")
+	if len(records) != 1 || records[0].ID != s.ID() || string(records[0].Data) != `{"visits":1}` {
+		t.Fatalf("records %+v, want one with ID %s", records, s.ID())
+	}
+	if strings.Contains(fmt.Sprintf("%+v", records), string(parts.Payload)) {
+		t.Error("the store knows the session ID, not only its hash")
+	}
+}
+
+func TestServerSideSessionHoldsMoreThanACookie(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	s := load(t, m)
+	name.Set(s, strings.Repeat("x", 200_000))
+	if got := name.Get(load(t, m, sent(t, save(t, m, s)))); len(got) != 200_000 {
+		t.Errorf("%d bytes came back", len(got))
+	}
+}
+
+func TestClientSideAndServerSideCookiesDoNotMix(t *testing.T) {
+	client := newManager(t, session.Options{})
+	server, store := newStored(t, session.Options{})
+	refused(t, server, signedIn(t, client), session.ErrSignature)
+	refused(t, client, signedIn(t, server), session.ErrSignature)
+	if got := load(t, client).ID(); got != "" || store.loads != 0 {
+		t.Errorf("ID %q, %d loads", got, store.loads)
+	}
+}
+
+// Signed, but no session ID: the store is not asked.
+func TestOnlySessionIDsReachTheStore(t *testing.T) {
+	m, store := newStored(t, session.Options{Salt: "cookie-session"})
+	for _, id := range []string{
+		"", "A", strings.Repeat("A", 25), strings.Repeat("A", 65), strings.Repeat("a", 26), "../../etc/passwd/../../etc/passwd",
+		strings.Repeat("A", 25) + "\n", strings.Repeat("A", 25) + "1", strings.Repeat("*", 30), `{"visits":1}` + strings.Repeat(" ", 20),
+	} {
+		refused(t, m, "session="+mint(id, time.Now()), session.ErrMalformed)
+	}
+	if store.loads != 0 {
+		t.Errorf("the store was asked %d times", store.loads)
+	}
+	for _, n := range []int{26, 64} {
+		refused(t, m, "session="+mint(strings.Repeat("A", n), time.Now()), session.ErrNotFound)
+	}
+}
+
+func TestStrangersLeaveNothingInTheStore(t *testing.T) {
+	m, store := newStored(t, session.Options{Salt: "cookie-session"})
+	for i := range 1000 {
+		id := fmt.Sprintf("%026d", i)
+		s := refused(t, m, "session="+mint(strings.NewReplacer("0", "A", "1", "B", "8", "C", "9", "D").Replace(id), time.Now()), session.ErrNotFound)
+		visits.Get(s)
+		s.Clear()
+		s.SetPermanent(true)
+		s.SetOwner("ada")
+		s.Renew()
+		if h := save(t, m, s); h.Get("Set-Cookie") != "" {
+			t.Fatalf("a cookie: %v", h)
+		}
+	}
+	if store.saves != 0 || len(sessionsOf(t, m, "ada")) != 0 {
+		t.Errorf("%d saves", store.saves)
+	}
+}
+
+func TestStoreThatFails(t *testing.T) {
+	broken := errors.New("disk on fire")
+	fails := func(context.Context) error { return broken }
+	blocks := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	for _, test := range []struct {
+		name           string
+		onLoad, onSave func(context.Context) error
+		want           string
+	}{
+		{"at load", fails, nil, "not loaded"}, {"at save", nil, fails, "not saved"},
+		{"blocked at load", blocks, nil, "not loaded"}, {"blocked at save", nil, blocks, "not saved"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts, log := logged()
+				m, store := newStored(t, opts)
+				cookie := signedIn(t, m)
+				store.onLoad, store.onSave = test.onLoad, test.onSave
+				handler := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					write(session.From(r))
+					w.Header().Set("X-Success", "yes")
+					io.WriteString(w, "success")
+				}))
+				begun := time.Now()
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, request(cookie))
+				h := w.Result().Header
+				if w.Code != 503 || strings.Contains(w.Body.String(), "success") || h.Get("X-Success") != "" || h["Set-Cookie"] != nil || h.Get("Cache-Control") != "no-store" {
+					t.Errorf("%d %v %q", w.Code, h, w.Body)
+				}
+				if took := time.Since(begun); took > time.Second {
+					t.Errorf("it took %v, StoreTimeout is a second", took)
+				}
+				if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), test.want) {
+					t.Errorf("log %s, want one Error line with %q", log, test.want)
+				}
+
+				store.onLoad, store.onSave = nil, nil
+				w = httptest.NewRecorder()
+				handler.ServeHTTP(w, request(cookie))
+				if w.Code != 200 || visits.Get(load(t, m, cookie)) != 2 {
+					t.Errorf("after the store recovered: %d", w.Code)
+				}
+			})
+		})
+	}
+}
+
+func TestStoreIsNotAskedWithoutACookieThatHolds(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	load(t, m)
+	refused(t, m, signedIn(t, m)+"x", session.ErrSignature)
+	if store.loads != 0 {
+		t.Errorf("%d loads", store.loads)
+	}
+}
+
+func TestCorruptRecordIsANewSessionAndAnErrorLine(t *testing.T) {
+	for what, corrupt := range map[string]func(*faulty, string){
+		"says the store": func(f *faulty, _ string) {
+			f.onLoad = func(context.Context) error { return fmt.Errorf("bad checksum: %w", session.ErrCorrupt) }
+		},
+		"no JSON": func(f *faulty, id string) {
+			rec, _ := f.Store.Load(context.Background(), id)
+			rec.Data = []byte("{oops")
+			f.Store.Save(context.Background(), id, rec)
+		},
+	} {
+		opts, log := logged()
+		m, store := newStored(t, opts)
+		cookie := owned(t, m, "ada")
+		corrupt(store, load(t, m, cookie).ID())
+		w := httptest.NewRecorder()
+		m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, visits.Get(session.From(r)))
+			store.onLoad = nil
+		})).ServeHTTP(w, request(cookie))
+		if w.Code != 200 || w.Body.String() != "0" || strings.Count(log.String(), "level=ERROR") != 1 {
+			t.Errorf("%s: %d %q, log %s", what, w.Code, w.Body, log)
+		}
+	}
+}
+
+func TestClearEndsTheRecord(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s := load(t, m, cookie)
+	s.Clear()
+	if got := save(t, m, s).Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") {
+		t.Errorf("Set-Cookie %q", got)
+	}
+	refused(t, m, cookie, session.ErrNotFound)
+	if records := sessionsOf(t, m, "ada"); len(records) != 0 {
+		t.Errorf("records %v", records)
+	}
+}
+
+// A login that clears first is safe from fixation.
+func TestSetAfterClearIsASessionWithAnotherID(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	planted := owned(t, m, "mallory")
+	s := load(t, m, planted)
+	before := s.ID()
+	s.Clear()
+	name.Set(s, "ada")
+	cookie := sent(t, save(t, m, s))
+	refused(t, m, planted, session.ErrNotFound)
+	s = load(t, m, cookie)
+	if s.ID() == before || name.Get(s) != "ada" || visits.Get(s) != 0 {
+		t.Error("something of the planted session is left")
+	}
+	if records := sessionsOf(t, m, "mallory"); len(records) != 0 {
+		t.Errorf("the session after Clear has the owner of the one before: %v", records)
+	}
+}
+
+func TestClearThatFailsHalfWayKeepsTheSession(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	s := load(t, m, cookie)
+	s.Clear()
+	name.Set(s, "ada")
+	store.onSave = func(context.Context) error { return errors.New("full") }
+	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrStore) {
+		t.Errorf("%v, want ErrStore", err)
+	}
+	if got := visits.Get(load(t, m, cookie)); got != 1 {
+		t.Errorf("visits = %d, want the session that was", got)
+	}
+}
+
+func TestRenewKeepsTheValuesUnderAnotherID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newStored(t, session.Options{AbsoluteTimeout: time.Hour})
+		old := owned(t, m, "ada")
+		late := load(t, m, old)
+		visits.Set(late, 99)
+		time.Sleep(50 * time.Minute)
+
+		s := load(t, m, old)
+		before := s.ID()
+		s.Renew()
+		renewed := sent(t, save(t, m, s))
+		s = load(t, m, renewed)
+		if s.ID() == before || visits.Get(s) != 1 || time.Until(s.Expires()) != time.Hour {
+			t.Errorf("ID %s, %d visits, ends in %v", s.ID(), visits.Get(s), time.Until(s.Expires()))
+		}
+		if records := sessionsOf(t, m, "ada"); len(records) != 1 || records[0].ID != s.ID() {
+			t.Errorf("records %v", records)
+		}
+
+		// A request that was on its way, and one that arrives late: their changes
+		// and cookies are dropped, and nobody is logged out.
+		if h := save(t, m, late); h.Get("Set-Cookie") != "" {
+			t.Errorf("the slow answer sets %s", h)
+		}
+		late = refused(t, m, old, session.ErrEnded)
+		if visits.Get(late) != 0 || !late.IsNew() {
+			t.Error("the old ID opens something")
+		}
+		visits.Set(late, 99)
+		if h := save(t, m, late); h.Get("Set-Cookie") != "" {
+			t.Errorf("the late answer sets %s", h)
+		}
+		time.Sleep(time.Minute + time.Second)
+		refused(t, m, old, session.ErrNotFound)
+		if got := visits.Get(load(t, m, renewed)); got != 1 {
+			t.Errorf("visits = %d, want 1", got)
+		}
+	})
+}
+
+func TestRenewTakesOverWhatAnotherRequestSaved(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	s, other := load(t, m, cookie), load(t, m, cookie)
+	s.Renew()
+	name.Set(other, "ada")
+	save(t, m, other)
+	if got := name.Get(load(t, m, sent(t, save(t, m, s)))); got != "ada" {
+		t.Errorf("name %q, want what the other request saved", got)
+	}
+}
+
+// Each kind of change, made beside a request that changes everything else.
+func TestChangesAreMadeAgainOnWhatAnotherRequestSaved(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	for what, test := range map[string]struct {
+		change func(*session.Session)
+		want   string
+	}{
+		"Set":          {func(s *session.Session) { visits.Set(s, 7) }, "visits 7 name other tags [t] permanent true owner bob"},
+		"Update":       {func(s *session.Session) { visits.Update(s, func(n int) int { return n + 5 }) }, "visits 105 name other tags [t] permanent true owner bob"},
+		"Delete":       {func(s *session.Session) { visits.Delete(s) }, "visits 0 name other tags [t] permanent true owner bob"},
+		"Pop":          {func(s *session.Session) { visits.Pop(s) }, "visits 0 name other tags [t] permanent true owner bob"},
+		"SetPermanent": {func(s *session.Session) { s.SetPermanent(true); s.SetPermanent(false) }, "visits 100 name other tags [t] permanent false owner bob"},
+		"SetOwner":     {func(s *session.Session) { s.SetOwner("eve") }, "visits 100 name other tags [t] permanent true owner eve"},
+		"all of them": {func(s *session.Session) {
+			visits.Set(s, 1)
+			visits.Update(s, func(n int) int { return n * 2 })
+			visits.Update(s, func(n int) int { return n + 1 })
+			tags.Delete(s)
+		}, "visits 3 name other tags [] permanent true owner bob"},
+	} {
+		s := load(t, m)
+		visits.Set(s, 1)
+		tags.Set(s, []string{"t"})
+		s.SetOwner("ada")
+		cookie := sent(t, save(t, m, s))
+
+		s, other := load(t, m, cookie), load(t, m, cookie)
+		test.change(s)
+		visits.Set(other, 100)
+		name.Set(other, "other")
+		other.SetPermanent(true)
+		other.SetOwner("bob")
+		save(t, m, other)
+		save(t, m, s)
+
+		s = load(t, m, cookie)
+		owner := ""
+		for _, o := range []string{"ada", "bob", "eve"} {
+			for _, rec := range sessionsOf(t, m, o) {
+				if rec.ID == s.ID() {
+					owner += o
+				}
+			}
+		}
+		got := fmt.Sprintf("visits %d name %s tags %v permanent %v owner %s", visits.Get(s), name.Get(s), tags.Get(s), s.Permanent(), owner)
+		if got != test.want {
+			t.Errorf("%s: %s, want %s", what, got, test.want)
+		}
+	}
+}
+
+func TestThousandIncrementsMakeAThousand(t *testing.T) {
+	m, _ := newStored(t, session.Options{StoreTimeout: 30 * time.Second})
+	cookie := signedIn(t, m)
+	handler := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		visits.Update(session.From(r), func(n int) int { return n + 1 })
+	}))
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			for range 1000/64 + min(1, (1000%64)/(i+1)) {
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, request(cookie))
+				if w.Code != 200 {
+					t.Errorf("status %d", w.Code)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	want := 1
+	for i := range 64 {
+		want += 1000/64 + min(1, (1000%64)/(i+1))
+	}
+	if got := visits.Get(load(t, m, cookie)); got != want || want < 1001 {
+		t.Errorf("visits = %d, want %d", got, want)
+	}
+}
+
+func TestRemovingTheLastValueEndsTheSession(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s := load(t, m, cookie)
+	visits.Delete(s)
+	if got := save(t, m, s).Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") {
+		t.Errorf("Set-Cookie %q", got)
+	}
+	refused(t, m, cookie, session.ErrNotFound)
+	if records := sessionsOf(t, m, "ada"); len(records) != 0 {
+		t.Errorf("records %v", records)
+	}
+}
+
+func TestRemovingTheLastValueBesideAnotherThatWasSet(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	s, other := load(t, m, cookie), load(t, m, cookie)
+	visits.Delete(s)
+	name.Set(other, "ada")
+	save(t, m, other)
+	save(t, m, s)
+	s = load(t, m, cookie)
+	if _, ok := visits.Lookup(s); ok || name.Get(s) != "ada" {
+		t.Error("the other request's change is lost, or the removal is")
+	}
+}
+
+func TestSessionThatEndedWhileTheRequestRan(t *testing.T) {
+	opts, log := logged()
+	m, _ := newStored(t, opts)
+	cookie := owned(t, m, "ada")
+	w := httptest.NewRecorder()
+	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		write(session.From(r))
+		if err := m.Revoke(r.Context(), "ada"); err != nil {
+			t.Error(err)
+		}
+		io.WriteString(w, "answer")
+	})).ServeHTTP(w, request(cookie))
+	if w.Code != 200 || w.Body.String() != "answer" || w.Header()["Set-Cookie"] != nil {
+		t.Errorf("%d %q %v, want the answer and no cookie of any kind", w.Code, w.Body, w.Header())
+	}
+	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "level=INFO") {
+		t.Errorf("log %s, want one Info line", log)
+	}
+	refused(t, m, cookie, session.ErrNotFound)
+}
+
+func TestServerSideLimits(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		opts  session.Options
+		limit time.Duration
+	}{
+		{"lifetime", session.Options{Lifetime: time.Hour}, time.Hour},
+		{"idle timeout", session.Options{IdleTimeout: 10 * time.Minute}, 10 * time.Minute},
+		{"absolute timeout", session.Options{AbsoluteTimeout: 2 * time.Hour}, 2 * time.Hour},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _ := newStored(t, test.opts)
+				cookie := owned(t, m, "ada")
+				if end := sessionsOf(t, m, "ada")[0].Expires; time.Until(end) != test.limit {
+					t.Errorf("expires in %v, want %v", time.Until(end), test.limit)
+				}
+				time.Sleep(test.limit - time.Second)
+				load(t, m, cookie)
+				time.Sleep(2 * time.Second)
+				refused(t, m, cookie, session.ErrNotFound)
+			})
+		})
+	}
+}
+
+// A limit that was made shorter holds for sessions that were saved before.
+func TestShorterLimitHoldsForOlderRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, store := newStored(t, session.Options{})
+		cookie := signedIn(t, m)
+		time.Sleep(2 * time.Hour)
+		strict := newManager(t, session.Options{Store: store, IdleTimeout: time.Hour})
+		refused(t, strict, cookie, session.ErrExpired)
+		strict = newManager(t, session.Options{Store: store, AbsoluteTimeout: time.Hour})
+		refused(t, strict, cookie, session.ErrExpired)
+	})
+}
+
+// The record's time counts, not that of the cookie, which a busy session of the
+// browser may not have been sent anew for long.
+func TestAgeOfTheCookieItselfIsNotChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newStored(t, session.Options{IdleTimeout: 10 * time.Minute})
+		cookie := signedIn(t, m)
+		for range 20 {
+			time.Sleep(5 * time.Minute)
+			visit(t, m, cookie, read)
+		}
+	})
+}
+
+func TestReadingSavesOnceATenth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, store := newStored(t, session.Options{IdleTimeout: 100 * time.Minute})
+		cookie := signedIn(t, m)
+		for range 30 {
+			visit(t, m, cookie, read)
+			time.Sleep(time.Minute)
+		}
+		if store.saves != 3 {
+			t.Errorf("%d saves in 30 minutes of a timeout of 100, want 1 and 2", store.saves)
+		}
+	})
+}
+
+func TestClientThatHangsUp(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	ctx, cancel := context.WithCancel(t.Context())
+	store.onLoad = func(ctx context.Context) error { return ctx.Err() }
+	s, err := m.Load(request(cookie).WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	visits.Set(s, 2)
+	cancel()
+	if _, err := m.Load(request(cookie).WithContext(ctx)); !errors.Is(err, context.Canceled) || !errors.Is(err, session.ErrStore) {
+		t.Errorf("a load: %v, want that it stopped", err)
+	}
+	store.onSave = func(ctx context.Context) error { return ctx.Err() }
+	if err := m.Save(httptest.NewRecorder(), request().WithContext(ctx), s); err != nil {
+		t.Errorf("a save: %v, want that it was finished", err)
+	}
+	opts, log := logged()
+	opts.Store = store
+	m = newManager(t, opts)
+	m.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), request(cookie).WithContext(ctx))
+	if log.Len() > 0 {
+		t.Errorf("log %s, want none for a client that went", log)
+	}
+}
+
+func TestOwnersSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newStored(t, session.Options{})
+		var cookies []string
+		for range 3 {
+			cookies = append(cookies, owned(t, m, "ada"))
+			time.Sleep(time.Minute)
+		}
+		bobs := owned(t, m, "bob")
+		signedIn(t, m)
+		records := sessionsOf(t, m, "ada")
+		if len(records) != 3 || !records[0].Created.Before(records[1].Created) || !records[1].Created.Before(records[2].Created) {
+			t.Fatalf("records %+v, want three in the order they began", records)
+		}
+		if records := sessionsOf(t, m, ""); len(records) != 0 {
+			t.Errorf("nobody's sessions: %v", records)
+		}
+		if err := m.End(t.Context(), "bob", records[0].ID); !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("bob ends ada's: %v, want ErrNotFound", err)
+		}
+		load(t, m, cookies[0])
+		if err := m.End(t.Context(), "ada", records[0].ID); err != nil {
+			t.Error(err)
+		}
+		refused(t, m, cookies[0], session.ErrNotFound)
+		load(t, m, cookies[1])
+		if err := m.Revoke(t.Context(), "ada"); err != nil {
+			t.Error(err)
+		}
+		refused(t, m, cookies[1], session.ErrNotFound)
+		refused(t, m, cookies[2], session.ErrNotFound)
+		load(t, m, bobs)
+	})
+}
+
+func TestOwnersNeedAStore(t *testing.T) {
+	m := newManager(t, session.Options{})
+	_, err := m.Sessions(t.Context(), "ada")
+	for what, err := range map[string]error{
+		"Sessions": err, "End": m.End(t.Context(), "ada", "x"), "Revoke": m.Revoke(t.Context(), "ada"),
+	} {
+		if !errors.Is(err, session.ErrStore) {
+			t.Errorf("%s: %v, want ErrStore", what, err)
+		}
+	}
+}
+
+func TestOfSeveralIDsTheOneThatLivesCounts(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	dead, live, other := owned(t, m, "ada"), signedIn(t, m), signedIn(t, m)
+	if err := m.Revoke(t.Context(), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	old := signedIn(t, m)
+	s := load(t, m, old)
+	s.Renew()
+	save(t, m, s)
+	for _, cookies := range []string{dead + "; " + live, live + "; " + dead, old + "; " + live, live + "; " + old} {
+		if s := load(t, m, cookies); visits.Get(s) != 1 {
+			t.Error("the session that lives was not found")
+		}
+	}
+	refused(t, m, live+"; "+other, session.ErrDuplicate)
+}
+
+// Who gives up waiting for a turn does not hold up those behind.
+func TestSavesOfOneSessionQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, store := newStored(t, session.Options{})
+		cookie := signedIn(t, m)
+		release := make(chan bool)
+		store.onSave = func(context.Context) error { <-release; return nil }
+		results := make(chan error, 3)
+		for range 3 {
+			s := load(t, m, cookie)
+			visits.Update(s, func(n int) int { return n + 1 })
+			go func() { results <- m.Save(httptest.NewRecorder(), request(), s) }()
+		}
+		time.Sleep(2 * time.Second) // one saves for ever, two wait for it and give up
+		for range 2 {
+			if err := <-results; !errors.Is(err, session.ErrStore) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("waiting: %v, want that it took too long", err)
+			}
+		}
+		close(release)
+		if err := <-results; !errors.Is(err, session.ErrStore) {
+			t.Errorf("the slow save: %v, want that it took too long", err)
+		}
+		s := load(t, m, cookie)
+		visits.Update(s, func(n int) int { return n + 1 })
+		save(t, m, s)
+		if got := visits.Get(load(t, m, cookie)); got != 2 {
+			t.Errorf("visits = %d, want 2: the first and the last", got)
+		}
+	})
+}
