@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -41,7 +42,7 @@ func TestNewRefuses(t *testing.T) {
 		{"a name with a line end", secret, session.Options{Name: "a\r\nb"}, "Name"},
 		{"a name with a NUL", secret, session.Options{Name: "a\x00b"}, "Name"},
 		{"a name beyond ASCII", secret, session.Options{Name: "sitzung-ä"}, "Name"},
-		{"a name of 4000 bytes", secret, session.Options{Name: strings.Repeat("n", 4000)}, "Name"},
+		{"a name of 257 bytes", secret, session.Options{Name: strings.Repeat("n", 257)}, "Name"},
 		{"a path that is not absolute", secret, session.Options{Path: "app"}, "Path"},
 		{"a path with a semicolon", secret, session.Options{Path: "/a;b"}, "Path"},
 		{"a path with a line end", secret, session.Options{Path: "/a\nb"}, "Path"},
@@ -86,6 +87,7 @@ func TestNewAccepts(t *testing.T) {
 	for name, opts := range map[string]*session.Options{
 		"nil":                    nil,
 		"the zero value":         {},
+		"a name of 256 bytes":    {Name: strings.Repeat("n", 256)},
 		"a domain":               {Domain: "example.com"},
 		"a path":                 {Path: "/app"},
 		"the longest lifetime":   {Lifetime: 400 * 24 * time.Hour},
@@ -627,6 +629,76 @@ func TestSavingTwiceSetsOneCookie(t *testing.T) {
 	}
 	if got := visits.Get(load(t, m, "session="+cookies[1].Value)); got != 2 {
 		t.Errorf("visits = %d, want 2", got)
+	}
+}
+
+func TestSavedSessionIsUpToDate(t *testing.T) {
+	old := bytes.Repeat([]byte("o"), 32)
+	before, err := session.New(old, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newManager(t, session.Options{OldSecrets: [][]byte{old}})
+	s := load(t, m, signedIn(t, before))
+	read(s)
+	if sent(t, save(t, m, s)) == "" || sent(t, save(t, m, s)) != "" {
+		t.Error("signed anew other than once")
+	}
+	s.Clear()
+	if sent(t, save(t, m, s)) == "" {
+		t.Error("not deleted")
+	}
+	s.Clear()
+	if got := sent(t, save(t, m, s)); got != "" {
+		t.Errorf("deleted twice: %s", got)
+	}
+}
+
+func TestExpiresIsWhatSavingWillMakeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, session.Options{Lifetime: 100 * time.Minute})
+		cookie := signedIn(t, m)
+		time.Sleep(5 * time.Minute)
+		s := load(t, m, cookie)
+		if got := time.Until(s.Expires()); got != 95*time.Minute {
+			t.Errorf("a session that is only read ends in %v, want 95m", got)
+		}
+		write(s)
+		if got := time.Until(s.Expires()); got != 100*time.Minute {
+			t.Errorf("a changed session ends in %v, want 100m", got)
+		}
+	})
+}
+
+func TestPayloadHoldsNoBookkeepingThatIsNotNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // whose clock stands at the beginning of 2000
+		for want, opts := range map[string]session.Options{
+			`{"_permanent":true,"visits":1}`:                      {},
+			`{"_created":946684800,"_permanent":true,"visits":1}`: {AbsoluteTimeout: time.Hour},
+		} {
+			m := newManager(t, opts)
+			s := load(t, m)
+			visits.Set(s, 1)
+			s.SetPermanent(true)
+			parts, err := session.Inspect(strings.TrimPrefix(sent(t, save(t, m, s)), "session="))
+			if got := string(parts.Payload); err != nil || got != want {
+				t.Errorf("payload %s, %v, want %s", got, err, want)
+			}
+		}
+	})
+}
+
+func TestDefaultLogger(t *testing.T) {
+	var log bytes.Buffer
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	m, err := session.New(secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), request("session=bad"))
+	if !strings.Contains(log.String(), "malformed") {
+		t.Errorf("log %q", log.String())
 	}
 }
 

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"html"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/webtest"
+)
+
+func TestEachTypeComesBackAsItWentIn(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	mustShow(t, browser.Get("/store_data"), "Data stored in session!")
+	page := browser.Get("/show_data")
+	for _, want := range []string{
+		"Username: john_doe<",
+		"User ID: 123<",
+		"Authenticated: true<",
+		"Theme Preference: dark<",
+		"Cart Items: item1, item2<",
+	} {
+		mustShow(t, page, want)
+	}
+}
+
+func TestNothingStoredIsNoFailure(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t)).Get("/show_data")
+	mustShow(t, page, "No session data found!")
+	if line := page.Header.Get("Set-Cookie"); line != "" {
+		t.Errorf("looking sets a cookie: %s", line)
+	}
+}
+
+func TestCookieIsPlainJSON(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.Get("/store_data")
+	parts, err := session.Inspect(browser.Cookie("/", "types"))
+	var values map[string]json.RawMessage
+	if err != nil || json.Unmarshal(parts.Payload, &values) != nil {
+		t.Fatalf("payload %s, %v", parts.Payload, err)
+	}
+	for name, want := range map[string]string{
+		"username":      `"john_doe"`,
+		"user_id":       `123`,
+		"authenticated": `true`,
+		"preferences":   `{"theme":"dark","notifications":true}`,
+		"cart_items":    `["item1","item2"]`,
+		"order_number":  `9007199254740993`,
+	} {
+		if got := string(values[name]); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestLargeNumberNeedsItsType(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.Get("/store_data")
+	page := browser.Get("/show_data")
+	mustShow(t, page, ">9007199254740993<")
+	mustShow(t, page, ">9.007199254740992e+15, a float64<")
+}
+
+func TestUnexportedFieldStaysBehind(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	mustShow(t, browser.Get("/store_data"), "{Theme:dark Notifications:true draft:true}")
+	mustShow(t, browser.Get("/show_data"), "{Theme:dark Notifications:true draft:false}")
+}
+
+func TestTimeLeavesItsMonotonicClockBehind(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	mustShow(t, browser.Get("/store_data"), " m=")
+	if page := browser.Get("/show_data"); strings.Contains(page.Body, " m=") {
+		t.Errorf("it came along: %s", page.Body)
+	}
+}
+
+func TestTimeKeepsItsInstantAndNotItsZonesName(t *testing.T) {
+	s, _ := newSessions(t, nil).Load(httptest.NewRequest("GET", "/", nil))
+	before := time.Date(2026, 11, 22, 8, 30, 0, 1, time.FixedZone("Office", 5*3600+45*60))
+	storedAt.Set(s, before)
+
+	after := storedAt.Get(s)
+	if name, _ := after.Zone(); name == "Office" || !after.Equal(before) || after == before {
+		t.Errorf("%v came back as %v", before, after)
+	}
+}
+
+func TestMissingIsTheZeroValueAndSaysSo(t *testing.T) {
+	browser := webtest.NewBrowser(t, keep(t, func(s *session.Session) { userID.Set(s, 123) }))
+	browser.Get("/")
+	browser.Handler = site(t)
+	page := browser.Get("/show_data")
+	for _, want := range []string{
+		"Username:  (absent)<",
+		"User ID: 123<",
+		"Authenticated: false (absent)<",
+		"Theme Preference:  (absent)<",
+		"Cart Items:  (absent)<",
+	} {
+		mustShow(t, page, want)
+	}
+}
+
+func TestStoredZeroIsNotMissing(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	mustShow(t, browser.Get("/store_zeros"), "Zeros stored in session!")
+	page := browser.Get("/show_data")
+	for _, want := range []string{"Username: <", "User ID: 0<", "Authenticated: false<", "Cart Items:  (absent)<"} {
+		mustShow(t, page, want)
+	}
+}
+
+func TestAnotherShapeCountsAsAbsent(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	mustShow(t, browser.Get("/store_old"), "Old data stored in session!")
+	page := browser.Get("/show_data")
+	for _, want := range []string{"Username: john_doe<", "User ID: 0 (absent)<", "Cart Items:  (absent)<"} {
+		mustShow(t, page, want)
+	}
+}
+
+func TestNoShapeFails(t *testing.T) {
+	for _, odd := range []any{true, -1, 1e300, "text", []any{1, "two"}, map[string]any{"theme": 1}} {
+		browser := webtest.NewBrowser(t, keep(t, func(s *session.Session) {
+			for _, name := range []string{"username", "user_id", "authenticated", "preferences", "cart_items",
+				"order_number", "stored_at", "filling"} {
+				session.Key[any](name).Set(s, odd)
+			}
+		}))
+		browser.Get("/")
+		browser.Handler = site(t)
+		if page := browser.Get("/show_data"); page.Status != 200 {
+			t.Errorf("%v in every value: %d %s", odd, page.Status, page.Body)
+		}
+		browser.Get("/store_data")
+		mustShow(t, browser.Get("/show_data"), "User ID: 123<")
+	}
+}
+
+func TestValuesAreEscaped(t *testing.T) {
+	browser := webtest.NewBrowser(t, keep(t, func(s *session.Session) { username.Set(s, "<script>") }))
+	browser.Get("/")
+	browser.Handler = site(t)
+	if page := browser.Get("/show_data"); !strings.Contains(page.Body, "Username: &lt;script&gt;<") {
+		t.Errorf("not escaped: %s", page.Body)
+	}
+}
+
+func TestThreeThousandBytesFitAndFourDoNot(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	mustShow(t, browser.Get("/fill?bytes=3016"), "3016 bytes stored in session!")
+	if size := len("types") + len(browser.Cookie("/", "types")); size != 4096 {
+		t.Errorf("name and value are %d bytes, want 4096", size)
+	}
+	if page := browser.Get("/fill?bytes=3017"); page.Status != 500 {
+		t.Errorf("status %d, want 500", page.Status)
+	}
+}
+
+func TestTooLargeIsAnErrorPageAndChangesNothing(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.Get("/store_data")
+	page := browser.Get("/fill?bytes=5000")
+	if page.Status != 500 || page.Body != "Internal Server Error\n" || page.Header.Get("Set-Cookie") != "" {
+		t.Errorf("%d %q, Set-Cookie %q", page.Status, page.Body, page.Header.Get("Set-Cookie"))
+	}
+	mustShow(t, browser.Get("/show_data"), "Username: john_doe<")
+}
+
+func TestLogSaysWhichKeyIsLargeAndNotWhatIsInIt(t *testing.T) {
+	var lines bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&lines, nil))
+	browser := webtest.NewBrowser(t, newHandler(newSessions(t, logger)))
+	browser.Get("/store_data")
+	browser.Get("/fill?bytes=5000")
+	for _, want := range []string{"level=ERROR", "session not saved", "of 4096", "filling", "=5002", "username"} {
+		if !strings.Contains(lines.String(), want) {
+			t.Errorf("no %q in %s", want, &lines)
+		}
+	}
+	for _, value := range []string{"xxx", "john_doe"} {
+		if strings.Contains(lines.String(), value) {
+			t.Errorf("%q is in %s", value, &lines)
+		}
+	}
+}
+
+func TestStoringMakesRoomAgain(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.Get("/fill?bytes=3016")
+	mustShow(t, browser.Get("/store_data"), "Data stored in session!")
+}
+
+func TestFillIsBounded(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for _, query := range []string{"", "?bytes=", "?bytes=-1", "?bytes=10001", "?bytes=1e3", "?bytes=99999999999999999999"} {
+		if page := browser.Get("/fill" + query); page.Status != 400 || page.Header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %d %s", page.Path, page.Status, page.Body)
+		}
+	}
+}
+
+var secret = bytes.Repeat([]byte("s"), 32)
+
+func newSessions(t *testing.T, logger *slog.Logger) *session.Manager {
+	t.Helper()
+	sessions, err := session.New(secret, &session.Options{Name: "types", Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
+}
+
+// site is the lesson's handler.
+func site(t *testing.T) http.Handler {
+	t.Helper()
+	return newHandler(newSessions(t, nil))
+}
+
+// keep is another release of the site: it has the same secret, and stores what
+// set says.
+func keep(t *testing.T, set func(*session.Session)) http.Handler {
+	t.Helper()
+	return newSessions(t, nil).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		set(session.From(r))
+	}))
+}
+
+func mustShow(t *testing.T, page webtest.Page, want string) {
+	t.Helper()
+	if page.Status != 200 || !strings.Contains(html.UnescapeString(page.Body), want) {
+		t.Errorf("%s: %d %s, want %q", page.Path, page.Status, page.Body, want)
+	}
+}

@@ -1,0 +1,117 @@
+// Command 03-lifetime shows how long a session lasts, and who sees to it that it
+// ends.
+//
+//	go run ./lessons/03-lifetime
+//
+// Open http://localhost:8080, log in either way, close the browser, and look
+// again. With -lifetime 20s nobody has to wait a week for the end.
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"flag"
+	"html/template"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	"example.com/sessions/internal/session"
+)
+
+// What the session holds. Logging out removes the first two.
+const (
+	username = session.Key[string]("username")
+	loggedIn = session.Key[bool]("logged_in")
+	logins   = session.Key[int]("logins")
+)
+
+// week is how long the tutorial's permanent session lasts.
+const week = 7 * 24 * time.Hour
+
+func main() {
+	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	lifetime := flag.Duration("lifetime", week, "how long a session lasts")
+	flag.Parse()
+
+	secret, err := session.SecretFromEnv("SESSION_SECRET")
+	if errors.Is(err, session.ErrNoSecret) {
+		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
+		secret = session.NewSecret()
+	}
+	sessions, err := session.New(secret, &session.Options{Name: "lifetime", Lifetime: *lifetime})
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("listening on http://%s", *addr)
+	server := &http.Server{
+		Handler:           newHandler(sessions),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
+	log.Fatal(server.Serve(listener))
+}
+
+// newHandler returns the lesson's site. It is driven from the address bar, so a
+// GET logs in and out, as in the tutorial, and no password is asked for. Lesson
+// 04 has the password, and buttons that POST.
+func newHandler(sessions *session.Manager) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", index)
+	mux.HandleFunc("GET /login", login)
+	mux.HandleFunc("GET /logout", logout)
+	return sessions.Handler(mux)
+}
+
+// index says which kind of session this is, and when it ends. It only reads.
+func index(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	show(w, "index", map[string]any{
+		"IsNew":     s.IsNew(),
+		"Permanent": s.Permanent(),
+		"Expires":   s.Expires().UTC().Format(time.RFC1123),
+		"LoggedIn":  loggedIn.Get(s),
+		"Username":  username.Get(s),
+		"Logins":    logins.Get(s),
+	})
+}
+
+// login makes the session permanent, or with ?browser one that ends with the
+// browser. How long permanent is, the whole program shares: it is an option.
+func login(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	s.SetPermanent(!r.URL.Query().Has("browser"))
+	loggedIn.Set(s, true)
+	username.Set(s, "user123")
+	logins.Set(s, logins.Get(s)+1)
+	show(w, "message", "You are now logged in!")
+}
+
+// logout removes what login set. The count of logins stays, and with it the
+// cookie; ?all removes everything, so the cookie goes.
+func logout(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	if r.URL.Query().Has("all") {
+		s.Clear()
+	} else {
+		username.Pop(s)
+		loggedIn.Pop(s)
+	}
+	show(w, "message", "You have been logged out!")
+}
+
+//go:embed pages.html
+var pagesHTML string
+
+var pages = template.Must(template.New("pages").Parse(pagesHTML))
+
+func show(w http.ResponseWriter, name string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if err := pages.ExecuteTemplate(w, name, data); err != nil {
+		log.Print(err)
+	}
+}

@@ -1,0 +1,328 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/webtest"
+)
+
+func TestDashboardWithoutSessionGoesToLogin(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for _, path := range []string{"/dashboard", "/"} {
+		if page := browser.Get(path); page.Path != "/login" {
+			t.Errorf("%s leads to %s", path, page.Path)
+		}
+	}
+	page := browser.Send(httptest.NewRequest("GET", webtest.Origin+"/dashboard", nil))
+	mustBe(t, page, http.StatusSeeOther, "")
+}
+
+func TestLoginPageAnnouncesTheDemoAccount(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t)).Get("/login")
+	mustShow(t, page, "The demo account is <b>admin</b>, its password is <b>password</b>.")
+}
+
+// The tests that take a hash run side by side, as a hash is made to be slow.
+func TestLoginLeadsToTheDashboard(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t))
+	page := browser.Post("/login", credentials("admin", "password"))
+	mustShow(t, page, "Welcome to your dashboard, admin!")
+	if page.Path != "/dashboard" {
+		t.Errorf("login leads to %s", page.Path)
+	}
+	mustShow(t, browser.Get("/dashboard"), "Welcome to your dashboard, admin!")
+	mustHold(t, browser, `{"username":"admin"}`)
+}
+
+func TestNothingFromBeforeTheLoginSurvivesIt(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t))
+	browser.SetCookie("auth", signed(t, func(s *session.Session) {
+		username.Set(s, "mallory")
+		session.Key[string]("deliver_to").Set(s, "Mallory, 1 Planted Street")
+		s.SetPermanent(true)
+	}))
+	browser.Post("/login", credentials("admin", "password"))
+	mustHold(t, browser, `{"username":"admin"}`)
+}
+
+func TestWrongLoginShowsTheFormAgain(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t))
+	page := browser.Post("/login", credentials("admin", "letmein"))
+	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
+	mustBe(t, page, http.StatusForbidden, `value="admin"`)
+	if strings.Contains(page.Body, "letmein") {
+		t.Error("the password came back")
+	}
+	if page.Header.Get("Set-Cookie") != "" {
+		t.Error("a cookie was set")
+	}
+}
+
+// A hash takes many milliseconds. Without one, the answer takes microseconds.
+func TestUnknownUserGetsTheSameAnswerForTheSameWork(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t))
+	start := time.Now()
+	page := browser.Post("/login", credentials("nobody", "password"))
+	if took := time.Since(start); took < 5*time.Millisecond {
+		t.Errorf("answered after %v, which is too soon for %d rounds", took, rounds)
+	}
+	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
+	mustBe(t, page, http.StatusForbidden, `value="nobody"`)
+}
+
+func TestMissingFieldIsNamed(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for body, want := range map[string]string{
+		"password=x":               "The username is missing.",
+		"username=&password=x":     "The username is missing.",
+		"username=admin":           "The password is missing.",
+		"username=ada&password=":   "The password is missing.",
+		"user%6eame=admin&other=x": "The password is missing.",
+		"":                         "The username is missing.",
+		"username=%zz":             "The form is damaged, or too large.",
+	} {
+		mustBe(t, post(browser, "/login", strings.NewReader(body)), http.StatusBadRequest, want)
+	}
+}
+
+func TestPasswordInTheAddressDoesNotCount(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t)).Post("/login?username=admin&password=password", nil)
+	mustBe(t, page, http.StatusBadRequest, "The username is missing.")
+}
+
+func TestHugeFormIsRefused(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t)).Post("/login", credentials(strings.Repeat("x", 1<<20), "password"))
+	mustBe(t, page, http.StatusBadRequest, "The form is damaged, or too large.")
+	if len(page.Body) > 10_000 {
+		t.Errorf("answered with %d bytes", len(page.Body))
+	}
+}
+
+func TestTypedHTMLStaysText(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t)).Post("/login", url.Values{"username": {`"><script>alert(1)</script>`}})
+	if strings.Contains(page.Body, "<script") {
+		t.Errorf("the page has a script: %s", page.Body)
+	}
+}
+
+func TestDashboardIsStoredByNobody(t *testing.T) {
+	page := loggedIn(t).Get("/dashboard")
+	mustShow(t, page, "Welcome")
+	if got := page.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control is %q", got)
+	}
+}
+
+func TestSessionOfARemovedUserIsNobodys(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.SetCookie("auth", signed(t, func(s *session.Session) { username.Set(s, "left-us") }))
+	if page := browser.Get("/dashboard"); page.Path != "/login" {
+		t.Errorf("a user that was removed sees %s", page.Path)
+	}
+}
+
+func TestForgedSessionIsNobodys(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.SetCookie("auth", "eyJ1c2VybmFtZSI6ImFkbWluIn0.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w")
+	if page := browser.Get("/dashboard"); page.Path != "/login" {
+		t.Errorf("a forger sees %s", page.Path)
+	}
+}
+
+func TestLogoutDeletesTheCookie(t *testing.T) {
+	browser := loggedIn(t)
+	if page := browser.Post("/logout", nil); page.Path != "/login" {
+		t.Errorf("logout leads to %s", page.Path)
+	}
+	if value := browser.Cookie("/", "auth"); value != "" {
+		t.Errorf("the cookie is still there: %s", value)
+	}
+	if page := browser.Get("/dashboard"); page.Path != "/login" {
+		t.Errorf("after logout, /dashboard leads to %s", page.Path)
+	}
+}
+
+func TestLogoutTakesAPost(t *testing.T) {
+	browser := loggedIn(t)
+	mustBe(t, browser.Get("/logout"), http.StatusMethodNotAllowed, "")
+	mustShow(t, browser.Get("/dashboard"), "Welcome")
+}
+
+// What no client-side session can prevent: the server remembers nothing, so it
+// cannot know that this cookie was given back.
+func TestCopiedCookieStillWorksAfterLogout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		stolen := browser.Cookie("/", "auth")
+		browser.Post("/logout", nil)
+
+		thief := webtest.NewBrowser(t, site(t))
+		thief.SetCookie("auth", stolen)
+		mustShow(t, thief.Get("/dashboard"), "Welcome to your dashboard, admin!")
+
+		time.Sleep(31*24*time.Hour + time.Second)
+		if page := thief.Get("/dashboard"); page.Path != "/login" {
+			t.Errorf("after its lifetime it still opens %s", page.Path)
+		}
+	})
+}
+
+func TestOtherSitesCannotLogInOrOut(t *testing.T) {
+	browser := loggedIn(t)
+	for _, path := range []string{"/login", "/logout"} {
+		for name, value := range map[string]string{
+			"Sec-Fetch-Site": "cross-site",
+			"Origin":         "https://evil.example",
+		} {
+			r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader(credentials("admin", "password").Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set(name, value)
+			page := browser.Send(r)
+			if page.Status != http.StatusForbidden || page.Header.Get("Set-Cookie") != "" {
+				t.Errorf("%s with %s %s: %d", path, name, value, page.Status)
+			}
+		}
+	}
+	mustShow(t, browser.Get("/dashboard"), "Welcome")
+}
+
+// Four forms arrive at once. The answers are held back, so that the two that had
+// to wait can be counted.
+func TestTwoLoginsAreCheckedAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := site(t)
+		answered, release := make(chan struct{}, 5), make(chan struct{})
+		login := func(ctx context.Context) {
+			r := httptest.NewRequestWithContext(ctx, "POST", webtest.Origin+"/login", nil)
+			handler.ServeHTTP(heldWriter{httptest.NewRecorder(), answered, release}, r)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		for range 4 {
+			go login(ctx)
+		}
+		synctest.Wait()
+		if len(answered) != 2 {
+			t.Errorf("%d were checked at a time, want 2", len(answered))
+		}
+		leave() // the two that wait need no answer any more
+		synctest.Wait()
+		close(release)
+		login(t.Context())
+		if len(answered) != 3 {
+			t.Errorf("%d were answered in all, want 3", len(answered))
+		}
+	})
+}
+
+func TestSlowFormsHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := site(t)
+		for range maxLogins {
+			body, sender := io.Pipe()
+			defer sender.Close()
+			go post(webtest.NewBrowser(t, handler), "/login", body)
+		}
+		synctest.Wait()
+		page := webtest.NewBrowser(t, handler).Post("/login", nil)
+		mustBe(t, page, http.StatusBadRequest, "The username is missing.")
+	})
+}
+
+var secret = bytes.Repeat([]byte("s"), 32)
+
+func manager(t *testing.T) *session.Manager {
+	t.Helper()
+	sessions, err := session.New(secret, &session.Options{Name: "auth"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
+}
+
+func site(t *testing.T) http.Handler {
+	t.Helper()
+	return newHandler(manager(t))
+}
+
+// signed returns a cookie that the site signed, as an older release of it may
+// have done.
+func signed(t *testing.T, fill func(*session.Session)) string {
+	t.Helper()
+	sessions := manager(t)
+	r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	s, err := sessions.Load(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(s)
+	if err := sessions.Save(w, r, s); err != nil {
+		t.Fatal(err)
+	}
+	return w.Result().Cookies()[0].Value
+}
+
+// loggedIn is the browser of an admin. It takes no password, which would take a
+// hash.
+func loggedIn(t *testing.T) *webtest.Browser {
+	t.Helper()
+	browser := webtest.NewBrowser(t, site(t))
+	browser.SetCookie("auth", signed(t, func(s *session.Session) { username.Set(s, "admin") }))
+	return browser
+}
+
+func credentials(username, password string) url.Values {
+	return url.Values{"username": {username}, "password": {password}}
+}
+
+// post sends a body that need not be a form.
+func post(browser *webtest.Browser, path string, body io.Reader) webtest.Page {
+	r := httptest.NewRequest("POST", webtest.Origin+path, body)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return browser.Send(r)
+}
+
+// heldWriter tells when the answer begins, and holds it back until release.
+type heldWriter struct {
+	http.ResponseWriter
+	answered chan<- struct{}
+	release  <-chan struct{}
+}
+
+func (w heldWriter) WriteHeader(status int) {
+	w.answered <- struct{}{}
+	<-w.release
+}
+
+func mustHold(t *testing.T, browser *webtest.Browser, want string) {
+	t.Helper()
+	parts, err := session.Inspect(browser.Cookie("/", "auth"))
+	if err != nil || string(parts.Payload) != want {
+		t.Errorf("payload %s, %v, want %s", parts.Payload, err, want)
+	}
+}
+
+func mustShow(t *testing.T, page webtest.Page, want string) {
+	t.Helper()
+	mustBe(t, page, http.StatusOK, want)
+}
+
+func mustBe(t *testing.T, page webtest.Page, status int, want string) {
+	t.Helper()
+	if page.Status != status || !strings.Contains(page.Body, want) {
+		t.Errorf("%s: %d %s, want %d %q", page.Path, page.Status, page.Body, status, want)
+	}
+}

@@ -1,0 +1,213 @@
+// Command 05-cart keeps a shopping cart in the session: a value with values
+// inside.
+//
+//	go run ./lessons/05-cart
+//
+// Open http://localhost:8080, fill the cart and check out. Then put back the
+// cookie from before the order, and order the same cart again.
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"html/template"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"example.com/sessions/internal/session"
+)
+
+// cart is how many of each product, by its ID. Names and prices are not in it:
+// they are the shop's, and looked up whenever they are shown.
+const cart = session.Key[map[string]int]("cart")
+
+// lastOrder is what the visitor ordered last.
+const lastOrder = session.Key[order]("last_order")
+
+type order struct {
+	Number int64 `json:"number"`
+	Total  cents `json:"total"`
+}
+
+// maxQuantity is the most that a cart holds of one product.
+const maxQuantity = 10
+
+func main() {
+	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	flag.Parse()
+
+	secret, err := session.SecretFromEnv("SESSION_SECRET")
+	if errors.Is(err, session.ErrNoSecret) {
+		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
+		secret = session.NewSecret()
+	}
+	sessions, err := session.New(secret, &session.Options{Name: "cart"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("listening on http://%s", *addr)
+	server := &http.Server{
+		Handler:           newHandler(sessions),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
+	log.Fatal(server.Serve(listener))
+}
+
+// newHandler returns the lesson's site. What changes the cart is a POST, which
+// no crawler and no image sends. CrossOriginProtection answers 403 to a POST from
+// a page of another site; browsers say with each POST where it comes from.
+func newHandler(sessions *session.Manager) http.Handler {
+	var placed orders
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", http.RedirectHandler("/products", http.StatusSeeOther))
+	mux.HandleFunc("GET /products", listProducts)
+	mux.HandleFunc("POST /add_to_cart/{id}", addToCart)
+	mux.HandleFunc("GET /cart", showCart)
+	mux.HandleFunc("GET /checkout", checkout)
+	mux.HandleFunc("POST /checkout", placed.place)
+	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
+}
+
+// cents is an amount of money. A float64 would make 299.96999999999997 of
+// three times 99.99.
+type cents int64
+
+func (c cents) String() string {
+	return fmt.Sprintf("$%d.%02d", c/100, c%100)
+}
+
+type product struct {
+	ID, Name string
+	Price    cents
+}
+
+// products is the shop's catalogue. A real shop has it in a database.
+var products = []product{
+	{"1", "Laptop", 999_99},
+	{"2", "Smartphone", 499_99},
+	{"3", "Headphones", 99_99},
+}
+
+func listProducts(w http.ResponseWriter, r *http.Request) {
+	show(w, r, http.StatusOK, "products", "")
+}
+
+// addToCart looks the ID up as the text that it is. Parsed as a number, "+1" and
+// "01" would be product 1 too.
+func addToCart(w http.ResponseWriter, r *http.Request) {
+	i := slices.IndexFunc(products, func(p product) bool { return p.ID == r.PathValue("id") })
+	if i < 0 {
+		show(w, r, http.StatusNotFound, "products", "There is no such product.")
+		return
+	}
+	p, s := products[i], session.From(r)
+	items := cart.Get(s)
+	n := quantity(items[p.ID])
+	if n == maxQuantity {
+		notice := fmt.Sprintf("%s was not added: your cart has %d, which is the most.", p.Name, n)
+		show(w, r, http.StatusBadRequest, "products", notice)
+		return
+	}
+	if items == nil {
+		items = make(map[string]int)
+	}
+	items[p.ID] = n + 1
+	cart.Set(s, items) // items is a copy: without Set the change is lost
+	http.Redirect(w, r, "/products", http.StatusSeeOther)
+}
+
+func showCart(w http.ResponseWriter, r *http.Request) {
+	show(w, r, http.StatusOK, "cart", "")
+}
+
+// checkout shows what would be ordered.
+func checkout(w http.ResponseWriter, r *http.Request) {
+	if readCart(session.From(r)).Count == 0 {
+		http.Redirect(w, r, "/cart", http.StatusSeeOther)
+		return
+	}
+	show(w, r, http.StatusOK, "checkout", "")
+}
+
+// orders stands for the database where a shop keeps its orders. It counts them.
+type orders struct{ last atomic.Int64 }
+
+// place orders what is in the cart, and empties it. An empty cart is no order.
+func (o *orders) place(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	if c := readCart(s); c.Count > 0 {
+		cart.Delete(s)
+		lastOrder.Set(s, order{o.last.Add(1), c.Total})
+	}
+	http.Redirect(w, r, "/cart", http.StatusSeeOther)
+}
+
+// contents is a cart as pages show it.
+type contents struct {
+	Lines []line // one for each product of the catalogue
+	Count int    // of all pieces
+	Total cents
+	Gone  []string // the IDs of what is no longer sold
+}
+
+type line struct {
+	product
+	Quantity int
+	Total    cents
+}
+
+// readCart checks that the cart still makes sense. Its signature says that this
+// shop wrote it, which may have been weeks ago, in an earlier release.
+func readCart(s *session.Session) contents {
+	var c contents
+	items := cart.Get(s)
+	for _, p := range products {
+		n := quantity(items[p.ID])
+		l := line{p, n, p.Price * cents(n)}
+		c.Lines = append(c.Lines, l)
+		c.Count += l.Quantity
+		c.Total += l.Total
+		delete(items, p.ID) // from the copy, to see what is left
+	}
+	c.Gone = slices.Sorted(maps.Keys(items))
+	return c
+}
+
+// quantity returns the nearest number that a cart may hold. A negative one would
+// make the rest of the order cheaper.
+func quantity(stored int) int {
+	return min(max(stored, 0), maxQuantity)
+}
+
+//go:embed pages.html
+var pagesHTML string
+
+var pages = template.Must(template.New("pages").Parse(pagesHTML))
+
+// page is what the templates are given.
+type page struct {
+	contents
+	LastOrder order
+	Notice    string
+}
+
+func show(w http.ResponseWriter, r *http.Request, status int, name, notice string) {
+	s := session.From(r)
+	data := page{readCart(s), lastOrder.Get(s), notice}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	if err := pages.ExecuteTemplate(w, name, data); err != nil {
+		log.Print(err)
+	}
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/webtest"
+)
+
+func TestProductsHaveNamesAndPrices(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for _, want := range []string{"Laptop - $999.99", "Smartphone - $499.99", "Headphones - $99.99"} {
+		mustShow(t, browser.Get("/products"), want)
+	}
+	mustShow(t, browser.Get("/"), "<h1>Products</h1>")
+}
+
+func TestCartCountsMultipliesAndAddsUp(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for _, id := range []string{"1", "3", "1"} {
+		add(t, browser, id)
+	}
+	page := browser.Get("/cart")
+	mustShow(t, page, "Laptop x 2 = $1999.98")
+	mustShow(t, page, "Headphones x 1 = $99.99")
+	mustShow(t, page, "Total: $2099.97")
+	mustNotShow(t, page, "Smartphone")
+	mustNotShow(t, page, "no longer sold")
+}
+
+func TestCookieHoldsIDsAndQuantitiesOnly(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for _, id := range []string{"3", "1", "1"} {
+		add(t, browser, id)
+	}
+	parts, err := session.Inspect(browser.Cookie("/", "cart"))
+	if want := `{"cart":{"1":2,"3":1}}`; err != nil || string(parts.Payload) != want {
+		t.Errorf("payload %s, %v, want %s", parts.Payload, err, want)
+	}
+}
+
+func TestAmountsAreExact(t *testing.T) {
+	for amount, want := range map[cents]string{0: "$0.00", 5: "$0.05", 99_99: "$99.99", 3 * 99_99: "$299.97", 1999_98: "$1999.98"} {
+		if got := amount.String(); got != want {
+			t.Errorf("%d cents is %s, want %s", amount, got, want)
+		}
+	}
+}
+
+func TestUnknownProductIsNotFoundAndNothingIsStored(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for _, id := range []string{
+		"0", "4", "-1", "+1", "01", "1.0", "1e0", "0x1", "%201", "1%00", "%D9%A1", "laptop",
+		"99999999999999999999", strings.Repeat("9", 5000), "%3Cscript%3E",
+	} {
+		page := browser.Post("/add_to_cart/"+id, nil)
+		mustBe(t, page, http.StatusNotFound, "There is no such product.")
+		mustNotShow(t, page, "<script")
+	}
+	if value := browser.Cookie("/", "cart"); value != "" {
+		t.Errorf("stored %s", value)
+	}
+}
+
+func TestCartHoldsTenOfAProductAndLosesNothing(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for range 10 {
+		add(t, browser, "1")
+	}
+	page := browser.Post("/add_to_cart/1", nil)
+	mustBe(t, page, http.StatusBadRequest, "Laptop was not added: your cart has 10, which is the most.")
+	add(t, browser, "2")
+	page = browser.Get("/cart")
+	mustShow(t, page, "Laptop x 10 = $9999.90")
+	mustShow(t, page, "Smartphone x 1 = $499.99")
+}
+
+func TestEmptyCartSaysSo(t *testing.T) {
+	mustShow(t, webtest.NewBrowser(t, site(t)).Get("/cart"), "Your cart is empty")
+}
+
+func TestAddingTakesAPost(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	mustBe(t, browser.Get("/add_to_cart/1"), http.StatusMethodNotAllowed, "")
+	mustShow(t, browser.Get("/cart"), "Your cart is empty")
+}
+
+func TestOtherSitesCannotAddOrOrder(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	add(t, browser, "1")
+	for _, path := range []string{"/add_to_cart/1", "/checkout"} {
+		r := httptest.NewRequest("POST", webtest.Origin+path, nil)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		mustBe(t, browser.Send(r), http.StatusForbidden, "")
+	}
+	mustShow(t, browser.Get("/cart"), "Laptop x 1 = $999.99")
+}
+
+func TestWithdrawnProductIsShownAsGone(t *testing.T) {
+	browser := withCart(t, `{"1":1,"7":3}`)
+	for _, path := range []string{"/cart", "/checkout"} {
+		page := browser.Get(path)
+		mustShow(t, page, "Product 7 is no longer sold, and not counted.")
+		mustShow(t, page, "Total: $999.99")
+	}
+}
+
+func TestCartOfWithdrawnProductsIsNoOrder(t *testing.T) {
+	browser := withCart(t, `{"7":3}`)
+	for _, page := range []webtest.Page{browser.Get("/checkout"), browser.Post("/checkout", nil)} {
+		mustShow(t, page, "Your cart is empty")
+		mustShow(t, page, "Product 7 is no longer sold, and not counted.")
+		mustNotShow(t, page, "is placed")
+	}
+}
+
+func TestOldCartsAreReadWithCare(t *testing.T) {
+	for stored, want := range map[string]string{
+		`{"1":-5,"3":1}`:         "Total: $99.99",
+		`{"1":1000000000}`:       "Laptop x 10 = $9999.90",
+		`{"1":0}`:                "Your cart is empty",
+		`{"1":99999999999999e9}`: "Your cart is empty",
+		`{"1":1.5}`:              "Your cart is empty",
+		`{"1":{"quantity":1}}`:   "Your cart is empty",
+		`["1","3"]`:              "Your cart is empty",
+		`null`:                   "Your cart is empty",
+		`{"<script>":1}`:         "Product &lt;script&gt; is no longer sold",
+	} {
+		browser := withCart(t, stored)
+		mustShow(t, browser.Get("/cart"), want)
+		add(t, browser, "2")
+		mustShow(t, browser.Get("/cart"), "Smartphone x 1 = $499.99")
+	}
+}
+
+func TestNegativeQuantityBecomesOneWhenAdded(t *testing.T) {
+	browser := withCart(t, `{"1":-5}`)
+	add(t, browser, "1")
+	mustShow(t, browser.Get("/cart"), "Laptop x 1 = $999.99")
+}
+
+func TestOrderPageShowsWhatIsOrdered(t *testing.T) {
+	browser := withCart(t, `{"1":2,"3":1}`)
+	page := browser.Get("/checkout")
+	mustShow(t, page, "Laptop x 2 = $1999.98")
+	mustShow(t, page, "Total: $2099.97")
+	mustShow(t, page, "Place order")
+	mustShow(t, browser.Get("/cart"), "Laptop x 2") // looking is not ordering
+}
+
+func TestPlacingTheOrderEmptiesTheCart(t *testing.T) {
+	browser := withCart(t, `{"1":2,"3":1}`)
+	page := browser.Post("/checkout", nil)
+	mustShow(t, page, "Order 1 is placed, its total is $2099.97. Thank you!")
+	mustShow(t, page, "Your cart is empty")
+	if page.Path != "/cart" {
+		t.Errorf("the order leads to %s", page.Path)
+	}
+}
+
+func TestEmptyCartIsNoOrder(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for _, page := range []webtest.Page{browser.Get("/checkout"), browser.Post("/checkout", nil)} {
+		mustShow(t, page, "Your cart is empty")
+		mustNotShow(t, page, "is placed")
+	}
+	add(t, browser, "3")
+	mustShow(t, browser.Post("/checkout", nil), "Order 1 is placed")
+	mustShow(t, browser.Post("/checkout", nil), "Order 1 is placed") // still the only one
+}
+
+// What no client-side session can prevent: the server does not remember which
+// cookie it has seen, so the cart from before the order is as good as it was.
+func TestOlderCookiePlacesTheOrderAgain(t *testing.T) {
+	browser := withCart(t, `{"1":2}`)
+	older := browser.Cookie("/", "cart")
+	mustShow(t, browser.Post("/checkout", nil), "Order 1 is placed, its total is $1999.98.")
+	browser.SetCookie("cart", older)
+	mustShow(t, browser.Post("/checkout", nil), "Order 2 is placed, its total is $1999.98.")
+}
+
+var secret = bytes.Repeat([]byte("s"), 32)
+
+func manager(t *testing.T) *session.Manager {
+	t.Helper()
+	sessions, err := session.New(secret, &session.Options{Name: "cart"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
+}
+
+func site(t *testing.T) http.Handler {
+	t.Helper()
+	return newHandler(manager(t))
+}
+
+// withCart is a browser whose cookie the shop signed, as an older release of it
+// may have done.
+func withCart(t *testing.T, stored string) *webtest.Browser {
+	t.Helper()
+	sessions := manager(t)
+	r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	s, err := sessions.Load(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session.Key[json.RawMessage]("cart").Set(s, json.RawMessage(stored))
+	if err := sessions.Save(w, r, s); err != nil {
+		t.Fatal(err)
+	}
+	browser := webtest.NewBrowser(t, newHandler(sessions))
+	browser.SetCookie("cart", w.Result().Cookies()[0].Value)
+	return browser
+}
+
+func add(t *testing.T, browser *webtest.Browser, id string) {
+	t.Helper()
+	mustShow(t, browser.Post("/add_to_cart/"+id, nil), "<h1>Products</h1>")
+}
+
+func mustShow(t *testing.T, page webtest.Page, want string) {
+	t.Helper()
+	mustBe(t, page, http.StatusOK, want)
+}
+
+func mustNotShow(t *testing.T, page webtest.Page, unwanted string) {
+	t.Helper()
+	if strings.Contains(page.Body, unwanted) {
+		t.Errorf("%s: %s, which has %q", page.Path, page.Body, unwanted)
+	}
+}
+
+func mustBe(t *testing.T, page webtest.Page, status int, want string) {
+	t.Helper()
+	if page.Status != status || !strings.Contains(page.Body, want) {
+		t.Errorf("%s: %d %s, want %d %q", page.Path, page.Status, page.Body, status, want)
+	}
+}
