@@ -56,7 +56,7 @@ func TestEveryBeginningSendsOneCookie(t *testing.T) {
 			w.Write([]byte("x"))
 			w.(http.Flusher).Flush()
 		},
-		"a redirect":   func(w http.ResponseWriter, r *http.Request) { set(r); http.Redirect(w, r, "/", 303) },
+		"a redirect":   func(w http.ResponseWriter, r *http.Request) { set(r); http.Redirect(w, r, "/", http.StatusSeeOther) },
 		"an error":     func(w http.ResponseWriter, r *http.Request) { set(r); http.Error(w, "x", 500) },
 		"no content":   func(w http.ResponseWriter, r *http.Request) { set(r); w.WriteHeader(204) },
 		"not modified": func(w http.ResponseWriter, r *http.Request) { set(r); w.WriteHeader(304) },
@@ -334,7 +334,7 @@ func TestSessionThatCannotBeSavedIsA500AndNothingElse(t *testing.T) {
 			w.(http.Flusher).Flush()
 			io.WriteString(w, "success")
 		}, `name\"=6002`},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { tooLarge(r); http.Redirect(w, r, "/success", 303) }, `name\"=6002`},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) { tooLarge(r); http.Redirect(w, r, "/success", http.StatusSeeOther) }, `name\"=6002`},
 		{"nothing", func(w http.ResponseWriter, r *http.Request) { tooLarge(r) }, `name\"=6002`},
 		{"a value that is no JSON", func(w http.ResponseWriter, r *http.Request) { noJSON(r); io.WriteString(w, "success") }, `no json`},
 	} {
