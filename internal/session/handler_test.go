@@ -334,7 +334,10 @@ func TestSessionThatCannotBeSavedIsA500AndNothingElse(t *testing.T) {
 			w.(http.Flusher).Flush()
 			io.WriteString(w, "success")
 		}, `name\"=6002`},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { tooLarge(r); http.Redirect(w, r, "/success", http.StatusSeeOther) }, `name\"=6002`},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			tooLarge(r)
+			http.Redirect(w, r, "/success", http.StatusSeeOther)
+		}, `name\"=6002`},
 		{"nothing", func(w http.ResponseWriter, r *http.Request) { tooLarge(r) }, `name\"=6002`},
 		{"a value that is no JSON", func(w http.ResponseWriter, r *http.Request) { noJSON(r); io.WriteString(w, "success") }, `no json`},
 	} {
