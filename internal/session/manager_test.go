@@ -90,6 +90,7 @@ func TestNewAccepts(t *testing.T) {
 		"a name of 256 bytes":    {Name: strings.Repeat("n", 256)},
 		"a domain":               {Domain: "example.com"},
 		"a path":                 {Path: "/app"},
+		"the shortest lifetime":  {Lifetime: time.Second},
 		"the longest lifetime":   {Lifetime: 400 * 24 * time.Hour},
 		"idle equal to absolute": {IdleTimeout: time.Hour, AbsoluteTimeout: time.Hour},
 		"None with Secure":       {SameSite: http.SameSiteNoneMode, Secure: true, Partitioned: true},
