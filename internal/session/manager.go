@@ -11,7 +11,7 @@ import (
 
 const (
 	maxDuplicates = 4  // cookies of one name that a request may bring
-	refreshPart   = 10 // a cookie is signed anew when this part of its time has passed
+	refreshPart   = 10 // a cookie is signed anew when a tenth of its time has passed
 )
 
 // Manager loads and saves sessions. [New] makes one. It is safe for use by
@@ -37,7 +37,7 @@ func New(secret []byte, opts *Options) (*Manager, error) {
 	}
 	m := &Manager{o, newSigner(o.Hash, o.Salt, secrets...)}
 	m.signer.maxSize = maxCookie - len(o.Name)
-	m.signer.maxAge = m.maxAge()
+	m.signer.timeLimit = m.timeLimit()
 	return m, nil
 }
 
@@ -57,10 +57,10 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 		return m.newSession(now), fmt.Errorf("%w: %d of them", ErrDuplicate, len(cookies))
 	}
 	var found *Session
-	var value string
+	var foundIn string
 	var refused error
 	for _, c := range cookies {
-		if c.Value == "" || found != nil && c.Value == value {
+		if c.Value == "" || found != nil && c.Value == foundIn {
 			continue
 		}
 		s, err := m.open(c, now)
@@ -70,7 +70,7 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 		case found != nil:
 			return m.newSession(now), fmt.Errorf("%w: two of them hold", ErrDuplicate)
 		default:
-			found, value = s, c.Value
+			found, foundIn = s, c.Value
 		}
 	}
 	if found == nil {
@@ -136,6 +136,7 @@ func (m *Manager) Save(w http.ResponseWriter, r *http.Request, s *Session) error
 	}
 	if s.accessed {
 		keepPrivate(w.Header())
+		s.announced = true
 	}
 	return nil
 }
@@ -211,9 +212,9 @@ func (m *Manager) withBookkeeping(s *Session) (map[string]value, error) {
 	return values, nil
 }
 
-// maxAge is how long a cookie holds after it was signed. The idle timeout counts
-// from there too, as using a session signs it.
-func (m *Manager) maxAge() time.Duration {
+// timeLimit is how long a cookie holds after it was signed. The idle timeout
+// counts from there too, as using a session signs it.
+func (m *Manager) timeLimit() time.Duration {
 	return min(m.opts.Lifetime, cmp.Or(m.opts.IdleTimeout, m.opts.Lifetime))
 }
 
@@ -223,7 +224,7 @@ func (m *Manager) expires(s *Session, now time.Time) time.Time {
 	if s.signedAt.IsZero() || len(s.changed) > 0 || m.refreshDue(s, now) {
 		signedAt = now.Truncate(time.Second) // as it will be
 	}
-	end := signedAt.Add(m.maxAge())
+	end := signedAt.Add(m.timeLimit())
 	if limit := s.created.Add(m.opts.AbsoluteTimeout); m.opts.AbsoluteTimeout > 0 && limit.Before(end) {
 		return limit
 	}

@@ -56,6 +56,7 @@ type Session struct {
 	signedAt  time.Time // when the browser's cookie was signed; zero when it has none
 	resign    bool      // the browser's cookie was signed with an old secret
 	accessed  bool      // read or changed: the response depends on the cookie
+	announced bool      // the response says so
 	changed   []string  // what was changed since the last save, by key
 }
 
@@ -71,8 +72,8 @@ type value struct {
 const allKeys = "(all keys)"
 
 // Clear removes every value and makes the session no longer permanent. If it is
-// still empty when the response begins, the browser is told to delete its
-// cookie. What is set after Clear belongs to a session that begins now, so log a
+// still empty when the response begins, the browser is told to delete the cookie
+// that brought it. What is set after Clear belongs to a session that begins now, so log a
 // visitor in by clearing first: nothing that was there before, planted or left
 // behind, is carried into the login (session fixation, OWASP Session Management
 // Cheat Sheet).
@@ -157,7 +158,8 @@ func (k Key[T]) Get(s *Session) T {
 }
 
 // Lookup returns the value and whether there is one. A stored value that does
-// not fit a T, such as an older release may have left, counts as absent.
+// not fit a T, such as an older release may have left, counts as absent. A JSON
+// null, which is Python's None, fits every T, as its zero value.
 func (k Key[T]) Lookup(s *Session) (T, bool) {
 	return decodeValue[T](s.read(string(k)))
 }
@@ -187,13 +189,14 @@ func (k Key[T]) Delete(s *Session) {
 // Update replaces the value with what change makes of it, and returns that.
 // Where [Key.Lookup] finds none, change is given the zero value of T. When
 // several goroutines update one key, none undoes another: change runs again if
-// the value moved on meanwhile, so it must be a pure function of its argument.
+// the value moved on meanwhile, so it must be a pure function of its argument,
+// and one that sets its own key may never come to an end.
 func (k Key[T]) Update(s *Session, change func(T) T) T {
 	for {
-		before := s.read(string(k))
-		old, _ := decodeValue[T](before)
-		v := change(old)
-		if s.replace(string(k), before, encodeValue(v)) {
+		old := s.read(string(k))
+		v, _ := decodeValue[T](old)
+		v = change(v)
+		if s.replace(string(k), old, encodeValue(v)) {
 			return v
 		}
 	}
@@ -220,11 +223,11 @@ func (s *Session) remove(name string) []byte {
 	return old.json
 }
 
-// replace writes, unless what is stored under name is no longer before.
-func (s *Session) replace(name string, before []byte, v value) bool {
+// replace writes, if what is stored under name is still old.
+func (s *Session) replace(name string, old []byte, v value) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !bytes.Equal(s.values[name].json, before) {
+	if !bytes.Equal(s.values[name].json, old) {
 		return false
 	}
 	s.write(name, v)
@@ -244,6 +247,21 @@ func (s *Session) noteChange(name string) {
 	if !slices.Contains(s.changed, name) {
 		s.changed = append(s.changed, name)
 	}
+}
+
+// announce remembers that the response says what it depends on.
+func (s *Session) announce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announced = true
+}
+
+// usedUnannounced reports whether the response depends on the session and does
+// not say so.
+func (s *Session) usedUnannounced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accessed && !s.announced
 }
 
 // takeChanges returns what was changed since the last save, and forgets it.
