@@ -6,6 +6,7 @@ import (
 	"compress/zlib"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -30,10 +31,10 @@ var base64url = base64.RawURLEncoding.Strict()
 
 // decode64 accepts the one text that base64url makes of some bytes. Strict
 // refuses stray bits in the last letter, but every decoder of encoding/base64
-// skips line ends.
+// skips line ends, which make the text longer than it has to be.
 func decode64(text string) ([]byte, error) {
 	b, err := base64url.DecodeString(text)
-	if err != nil || strings.ContainsAny(text, "\r\n") {
+	if err != nil || len(text) != base64url.EncodedLen(len(b)) {
 		return nil, fmt.Errorf("%w: base64url", ErrMalformed)
 	}
 	return b, nil
@@ -46,9 +47,24 @@ func encodeValue(v any) value {
 	encoder := json.NewEncoder(&buf)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(v); err != nil {
-		return value{err: err}
+		return value{err: withoutValue(err)}
+	}
+	if !utf8.Valid(buf.Bytes()) { // as a MarshalJSON may write it
+		return value{err: errors.New("not UTF-8")}
 	}
 	return value{json: bytes.TrimSuffix(buf.Bytes(), []byte("\n"))}
+}
+
+// withoutValue returns what an error of encoding/json says when that is about a
+// type. Other errors can quote the value, which is nothing for a log.
+func withoutValue(err error) error {
+	if _, ok := errors.AsType[*json.UnsupportedTypeError](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*json.UnsupportedValueError](err); ok {
+		return err // NaN, an infinity or a cycle
+	}
+	return fmt.Errorf("%T", err)
 }
 
 // decodeValue returns the T that raw holds, and whether it holds one.
@@ -68,7 +84,10 @@ func encodePayload(values map[string]value) ([]byte, error) {
 	object := append(make([]byte, 0, 512), '{')
 	for i, name := range names {
 		if err := values[name].err; err != nil {
-			return nil, fmt.Errorf("%w: key %q: %w", ErrValue, name, err)
+			return nil, fmt.Errorf("%w: key %.40q: %w", ErrValue, name, err)
+		}
+		if !utf8.ValidString(name) { // two such names could become one
+			return nil, fmt.Errorf("%w: key %.40q: not UTF-8", ErrValue, name)
 		}
 		if i > 0 {
 			object = append(object, ',')
@@ -166,8 +185,8 @@ func members(object []byte) map[string]value {
 				name, start = memberName(object[start:i]), i+1
 			}
 		case ',', '}', ']':
-			if member := bytes.TrimSpace(object[start:i]); depth == 1 && len(member) > 0 {
-				values[name] = value{json: member}
+			if depth == 1 && len(bytes.TrimSpace(object[start:i])) > 0 { // none in {}
+				values[name] = value{json: bytes.TrimSpace(object[start:i])}
 				start = i + 1
 			}
 			if c != ',' {
@@ -220,12 +239,12 @@ type Parts struct {
 }
 
 // Inspect takes a cookie's value apart. It checks no signature, so anybody may
-// have made the value up; [Manager.Verify] says. It returns [ErrMalformed] for
-// what is no payload.timestamp.signature.
+// have made the value up; whether it holds, [Manager.Verify] says. It returns
+// [ErrMalformed] for what is no payload.timestamp.signature.
 func Inspect(cookie string) (Parts, error) {
 	message, signature, _ := cutLast(cookie)
 	encoded, timestamp, ok := cutLast(message)
-	if !ok {
+	if !ok || encoded == "" || signature == "" {
 		return Parts{}, fmt.Errorf("%w: not three parts", ErrMalformed)
 	}
 	payload, err := payloadBytes(encoded)

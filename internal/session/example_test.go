@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 
@@ -40,6 +41,28 @@ func Example() {
 	// You have visited this page 1 times.
 	// You have visited this page 2 times.
 	// You have visited this page 3 times.
+}
+
+// A program for production: the secret comes from outside, and the cookie is one
+// that browsers protect.
+func Example_production() {
+	const visits = session.Key[int]("visits")
+
+	secret, err := session.SecretFromEnv("SESSION_SECRET")
+	if err != nil {
+		log.Fatal(err)
+	}
+	sessions, err := session.New(secret, &session.Options{Name: "__Host-session", Secure: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		s := session.From(r)
+		visits.Set(s, visits.Get(s)+1)
+		fmt.Fprintf(w, "You have visited this page %d times.", visits.Get(s))
+	})
+	log.Fatal(http.ListenAndServe("localhost:8080", sessions.Handler(mux)))
 }
 
 // Anybody can read a cookie; no secret is asked for.

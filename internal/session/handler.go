@@ -35,17 +35,30 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 			m.opts.Logger.InfoContext(r.Context(), "session refused", "reason", err)
 		}
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
+		defer removeUploads(r)
 		sw := &responseWriter{ResponseWriter: w, manager: m, request: r, session: s, before: w.Header().Clone()}
+		defer sw.absorbAbort()
 		next.ServeHTTP(sw, r) // if it panics, nothing is saved
 		sw.end()
 	})
+}
+
+// removeUploads deletes the temporary files of a form with uploads. The server
+// does that for the request it made, and WithContext has made another.
+func removeUploads(r *http.Request) {
+	if r.MultipartForm != nil {
+		r.MultipartForm.RemoveAll()
+	}
 }
 
 // contextKey is where a request's context keeps its session.
 type contextKey struct{}
 
 // From returns the session of a request that came through [Manager.Handler]. It
-// panics for any other request, as that is a mistake in the program.
+// panics for any other request, as that is a mistake in the program. Use the
+// session before the first byte of the answer: a change that comes later is lost,
+// and a value that is read later may stay in a cache that other visitors share.
+// Both are errors in the log.
 func From(r *http.Request) *Session {
 	s, ok := r.Context().Value(contextKey{}).(*Session)
 	if !ok {
@@ -68,7 +81,7 @@ type responseWriter struct {
 }
 
 // begin saves the session, once. When that fails it answers in place of the
-// handler, all of whose writes then return the error.
+// handler, whose writes then return the error.
 func (w *responseWriter) begin() error {
 	if w.begun {
 		return w.err
@@ -89,6 +102,7 @@ func (m *Manager) answerError(w http.ResponseWriter, r *http.Request, message st
 	if r.Context().Err() == nil { // otherwise the client has gone
 		m.opts.Logger.ErrorContext(r.Context(), message, "error", err)
 	}
+	w.Header().Set("Cache-Control", "no-store")
 	answer := &responseWriter{ResponseWriter: w, manager: m, request: r, session: m.newSession(time.Now())}
 	m.opts.ErrorHandler(answer, r, err)
 	if !answer.begun { // silence would be a 200
@@ -96,9 +110,20 @@ func (m *Manager) answerError(w http.ResponseWriter, r *http.Request, message st
 	}
 }
 
-// Header returns the header of the response, or one that goes nowhere when the
-// error page has it already: a writer such as that of [http.TimeoutHandler] reads
-// it only at the end.
+// absorbAbort ends the panic of a handler such as httputil.ReverseProxy, which
+// gives up when its answer cannot be written: the error page is the answer.
+func (w *responseWriter) absorbAbort() {
+	if w.err == nil {
+		return
+	}
+	if reason := recover(); reason != nil && reason != http.ErrAbortHandler {
+		panic(reason)
+	}
+}
+
+// Header returns the header of the response. When the error page is the answer,
+// it returns one that goes nowhere, as a writer such as that of
+// [http.TimeoutHandler] sends the header as it is at the end.
 func (w *responseWriter) Header() http.Header {
 	if w.err != nil {
 		return make(http.Header)
@@ -109,8 +134,12 @@ func (w *responseWriter) Header() http.Header {
 // end begins the response of a handler that wrote nothing, and reports what was
 // changed too late.
 func (w *responseWriter) end() {
-	if w.begin() == nil {
-		w.logUnsaved("session changed after the response began")
+	if w.begin() != nil {
+		return
+	}
+	w.logUnsaved("session changed after the response began")
+	if w.session.usedUnannounced() {
+		w.manager.opts.Logger.ErrorContext(w.request.Context(), "session read after the response began, which caches may share")
 	}
 }
 
@@ -118,7 +147,10 @@ func (w *responseWriter) end() {
 // another one follows it; 101 is the last of its response.
 func (w *responseWriter) WriteHeader(status int) {
 	informational := status >= 100 && status < 200 && status != http.StatusSwitchingProtocols
-	if informational && w.err == nil || w.begin() == nil {
+	if !informational {
+		w.begin()
+	}
+	if w.err == nil {
 		w.ResponseWriter.WriteHeader(status)
 	}
 }
@@ -155,10 +187,14 @@ func (w *responseWriter) Flush() {
 
 // Hijack hands over the connection. From then on no cookie can be sent.
 func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.err != nil {
+		return nil, nil, w.err
+	}
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
 		w.begun = true
 		w.logUnsaved("session changed before the connection was hijacked")
+		w.session.announce() // there is no answer that a cache could share
 	}
 	return conn, rw, err
 }
@@ -188,12 +224,11 @@ func serverError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, ErrStore) {
 		status = http.StatusServiceUnavailable
 	}
-	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, http.StatusText(status), status)
 }
 
-// addCookie adds c in place of an earlier cookie of its name: a response must
-// not set one cookie twice (RFC 6265bis, section 4.1.1).
+// addCookie adds c in place of an earlier cookie of its name: a response is not
+// to set one cookie twice (RFC 6265bis, section 4.1.1).
 func addCookie(h http.Header, c *http.Cookie) {
 	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
 		return strings.HasPrefix(line, c.Name+"=")
@@ -235,9 +270,11 @@ func has(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(d string) bool { return is(d, name) })
 }
 
-// is reports whether directive d, which may have an argument, is called name.
-// private="X-Field" speaks of one field only, so it is not private.
+// is reports whether directive d is called name. One with an argument is another
+// one, except where it always has one: private="X-Field" is not private.
 func is(d, name string) bool {
-	called, argument, _ := strings.Cut(d, "=")
-	return strings.EqualFold(called, name) && (argument == "" || name == "s-maxage")
+	if name == "s-maxage" {
+		d, _, _ = strings.Cut(d, "=")
+	}
+	return strings.EqualFold(d, name)
 }

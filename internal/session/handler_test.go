@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,7 +59,7 @@ func TestEveryBeginningSendsOneCookie(t *testing.T) {
 			w.Write([]byte("x"))
 			w.(http.Flusher).Flush()
 		},
-		"a redirect":   func(w http.ResponseWriter, r *http.Request) { set(r); http.Redirect(w, r, "/", 303) },
+		"a redirect":   func(w http.ResponseWriter, r *http.Request) { set(r); http.Redirect(w, r, "/", http.StatusSeeOther) },
 		"an error":     func(w http.ResponseWriter, r *http.Request) { set(r); http.Error(w, "x", 500) },
 		"no content":   func(w http.ResponseWriter, r *http.Request) { set(r); w.WriteHeader(204) },
 		"not modified": func(w http.ResponseWriter, r *http.Request) { set(r); w.WriteHeader(304) },
@@ -334,7 +337,10 @@ func TestSessionThatCannotBeSavedIsA500AndNothingElse(t *testing.T) {
 			w.(http.Flusher).Flush()
 			io.WriteString(w, "success")
 		}, `name\"=6002`},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { tooLarge(r); http.Redirect(w, r, "/success", 303) }, `name\"=6002`},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			tooLarge(r)
+			http.Redirect(w, r, "/success", http.StatusSeeOther)
+		}, `name\"=6002`},
 		{"nothing", func(w http.ResponseWriter, r *http.Request) { tooLarge(r) }, `name\"=6002`},
 		{"a value that is no JSON", func(w http.ResponseWriter, r *http.Request) { noJSON(r); io.WriteString(w, "success") }, `no json`},
 	} {
@@ -391,6 +397,106 @@ func TestErrorPageKeepsOutLaterHeaders(t *testing.T) {
 	http.TimeoutHandler(handler, time.Minute, "").ServeHTTP(w, request())
 	if h := w.Result().Header; w.Code != 500 || h.Get("X-Success") != "" || h.Get("Set-Cookie") != "" {
 		t.Errorf("%d %v", w.Code, h)
+	}
+}
+
+// A proxy panics when it cannot write its answer, and a websocket library writes
+// a 101 and then takes the connection: the error page is the answer.
+func TestErrorPageIsAllThereIs(t *testing.T) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "success") }))
+	defer backend.Close()
+	target, err := url.Parse(backend.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	opts := session.Options{}
+	server := httptest.NewServer(newManager(t, opts).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name.Set(session.From(r), strings.Repeat("x", 5000))
+		if r.URL.Path == "/proxy" {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		if _, rw, err := http.NewResponseController(w).Hijack(); err == nil {
+			rw.WriteString("success")
+			rw.Flush()
+		} else if !errors.Is(err, session.ErrTooLarge) {
+			t.Errorf("Hijack: %v, want ErrTooLarge", err)
+		}
+	})))
+	defer server.Close()
+	for _, path := range []string{"/proxy", "/socket"} {
+		response, err := http.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != 500 || strings.Contains(string(body), "success") {
+			t.Errorf("%s: %d %q, %v", path, response.StatusCode, body, err)
+		}
+	}
+}
+
+func TestOtherPanicsGoOnAfterTheErrorPage(t *testing.T) {
+	defer func() {
+		if got := recover(); got != "a mistake" {
+			t.Errorf("recovered %v", got)
+		}
+	}()
+	newManager(t, session.Options{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name.Set(session.From(r), strings.Repeat("x", 5000))
+		w.Write(nil)
+		panic("a mistake")
+	})).ServeHTTP(httptest.NewRecorder(), request())
+}
+
+// The server forgets the temporary files of a request that was copied.
+func TestUploadsAreRemoved(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	part, err := form.CreateFormFile("file", "file.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part.Write(make([]byte, 1<<20))
+	form.Close()
+	r := httptest.NewRequest("POST", "/", &body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	count := func() int {
+		files, err := os.ReadDir(os.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	serve(t, session.Options{}, r, func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseMultipartForm(1); err != nil || count() != 1 {
+			t.Errorf("%d files, %v, want one", count(), err)
+		}
+	})
+	if n := count(); n != 0 {
+		t.Errorf("%d files are left", n)
+	}
+}
+
+func TestReadAfterTheResponseBeganIsLogged(t *testing.T) {
+	_, log := serve(t, session.Options{}, request(), func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "Hello ")
+		io.WriteString(w, name.Get(session.From(r)))
+	})
+	if strings.Count(log, "\n") != 1 || !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "read after") {
+		t.Errorf("log %q, want one Error line", log)
+	}
+	_, log = serve(t, session.Options{}, request(), func(w http.ResponseWriter, r *http.Request) {
+		name.Get(session.From(r))
+		io.WriteString(w, "Hello ")
+		io.WriteString(w, name.Get(session.From(r)))
+	})
+	if log != "" {
+		t.Errorf("log %q, want none: the answer says what it depends on", log)
 	}
 }
 

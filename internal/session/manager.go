@@ -12,7 +12,7 @@ import (
 
 const (
 	maxDuplicates = 4  // cookies of one name that a request may bring
-	refreshPart   = 10 // a cookie is signed anew when this part of its time has passed
+	refreshPart   = 10 // a cookie is signed anew when a tenth of its time has passed
 )
 
 // Manager loads and saves sessions. [New] makes one. It is safe for use by
@@ -40,7 +40,7 @@ func New(secret []byte, opts *Options) (*Manager, error) {
 	m := &Manager{opts: o, signer: newSigner(o.Hash, o.Salt, secrets...)}
 	m.signer.maxSize = maxCookie - len(o.Name)
 	if o.Store == nil {
-		m.signer.maxAge = m.maxAge()
+		m.signer.timeLimit = m.timeLimit()
 	}
 	m.queue.last = make(map[string]chan struct{})
 	return m, nil
@@ -123,7 +123,7 @@ func (m *Manager) checkTimes(s *Session, now time.Time) error {
 			return err
 		}
 	}
-	return checkAge(s.signedAt, now, m.maxAge())
+	return checkAge(s.signedAt, now, m.timeLimit())
 }
 
 // takePermanent takes Flask's mark of a permanent session out of the values.
@@ -169,6 +169,7 @@ func (m *Manager) Save(w http.ResponseWriter, r *http.Request, s *Session) error
 	}
 	if s.accessed {
 		keepPrivate(w.Header())
+		s.announced = true
 	}
 	return nil
 }
@@ -247,15 +248,15 @@ func (m *Manager) encode(s *Session) ([]byte, error) {
 	return encodePayload(values)
 }
 
-// maxAge is how long a session lasts after it was saved. The idle timeout counts
-// from there too, as using a session saves it.
-func (m *Manager) maxAge() time.Duration {
+// timeLimit is how long a session lasts after it was saved. The idle timeout
+// counts from there too, as using a session saves it.
+func (m *Manager) timeLimit() time.Duration {
 	return min(m.opts.Lifetime, cmp.Or(m.opts.IdleTimeout, m.opts.Lifetime))
 }
 
 // end is when a session ends that was saved and began at these times.
 func (m *Manager) end(saved, created time.Time) time.Time {
-	end := saved.Add(m.maxAge())
+	end := saved.Add(m.timeLimit())
 	if limit := created.Add(m.opts.AbsoluteTimeout); m.opts.AbsoluteTimeout > 0 && limit.Before(end) {
 		return limit
 	}

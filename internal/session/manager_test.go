@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -70,6 +71,7 @@ func TestNewRefuses(t *testing.T) {
 		{"a lifetime over 400 days", secret, session.Options{Lifetime: 400*24*time.Hour + time.Second}, "400 days"},
 		{"idle beyond absolute", secret, session.Options{IdleTimeout: time.Hour, AbsoluteTimeout: time.Minute}, "IdleTimeout"},
 		{"a hash that is too short", secret, session.Options{Hash: md5.New}, "Hash"},
+		{"no hash", secret, session.Options{Hash: func() hash.Hash { return nil }}, "Hash"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m, err := session.New(test.secret, &test.opts)
@@ -90,6 +92,7 @@ func TestNewAccepts(t *testing.T) {
 		"a name of 256 bytes":    {Name: strings.Repeat("n", 256)},
 		"a domain":               {Domain: "example.com"},
 		"a path":                 {Path: "/app"},
+		"the shortest lifetime":  {Lifetime: time.Second},
 		"the longest lifetime":   {Lifetime: 400 * 24 * time.Hour},
 		"idle equal to absolute": {IdleTimeout: time.Hour, AbsoluteTimeout: time.Hour},
 		"None with Secure":       {SameSite: http.SameSiteNoneMode, Secure: true, Partitioned: true},

@@ -39,7 +39,7 @@ type Options struct {
 	SameSite http.SameSite
 
 	// Partitioned gives an embedded page a cookie for each site that embeds it.
-	// It needs Secure.
+	// It needs Secure, and is of use with http.SameSiteNoneMode only.
 	Partitioned bool
 
 	// Salt keeps purposes apart that share a secret; it is not random. By default
@@ -64,7 +64,7 @@ type Options struct {
 	Lifetime time.Duration
 
 	// IdleTimeout ends a session that has not been used this long; none by
-	// default. A session counts as used when its values are read or written.
+	// default. A session counts as used when anything of it is read or written.
 	// Since its cookie is signed anew only when a tenth of the timeout has passed,
 	// it ends between nine tenths and all of the timeout after its last use.
 	IdleTimeout time.Duration
@@ -76,6 +76,8 @@ type Options struct {
 	// KeepExpiry leaves the end of a permanent session where its last change put
 	// it. By default using it, even to read, moves the end on, once a tenth of
 	// Lifetime has passed. This is Flask's SESSION_REFRESH_EACH_REQUEST = False.
+	// What signs a cookie anew for another reason, such as an IdleTimeout or an
+	// old secret, moves the end on all the same.
 	KeepExpiry bool
 
 	// Store keeps the sessions on the server, and the cookie carries a session ID
@@ -88,11 +90,12 @@ type Options struct {
 	StoreTimeout time.Duration
 
 	// ErrorHandler answers a request whose session could not be loaded or saved,
-	// in place of the handler, whose answer is dropped. By default that is a plain
-	// 503 when the error is [ErrStore], and a plain 500 otherwise.
+	// in place of the handler, whose answer is dropped. It has to send the status.
+	// By default the answer is a plain 503 when the error is [ErrStore], and a
+	// plain 500 otherwise.
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 
-	// Logger is slog.Default() by default. It is told, without any value, secret
+	// Logger is by default what slog.Default() is when New is called. It is told, without any value, secret
 	// or cookie, why a session was refused (Info) or could not be saved (Error).
 	Logger *slog.Logger
 }
@@ -161,8 +164,9 @@ func (o *Options) checkCookie() error {
 		return errors.New("option SameSite is to be Lax, Strict or None, and not left to the browser")
 	case o.SameSite == http.SameSiteNoneMode && !o.Secure:
 		return errors.New("browsers drop a SameSite=None cookie that is not Secure")
-	case o.Hash().Size() < sha1.Size:
-		return fmt.Errorf("option Hash has %d bytes, which is too short to sign with", o.Hash().Size())
+	}
+	if h := o.Hash(); h == nil || h.Size() < sha1.Size {
+		return errors.New("option Hash makes no hash, or one that is too short to sign with")
 	}
 	return nil
 }
@@ -196,8 +200,10 @@ func (o *Options) checkTimes() error {
 	return nil
 }
 
-// cookie is the one place that builds a cookie, as browsers delete a cookie only
-// for one with the same attributes. A negative maxAge deletes, in seconds.
+// cookie is the one place that builds a cookie, so that the one that deletes is
+// like the one that was set: browsers tell cookies apart by name, domain, path
+// and partition, and drop one that breaks the promise of its name. Max-Age is in
+// seconds; 0 leaves it out, and a negative one deletes.
 func (o *Options) cookie(value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
 		Name: o.Name, Value: value, Path: o.Path, Domain: o.Domain, MaxAge: maxAge,

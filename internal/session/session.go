@@ -24,6 +24,9 @@
 // two tabs that change the session at once, the last answer wins. And all of it
 // has to fit in the 4096 bytes that browsers keep.
 //
+// A server-side session, which [Options.Store] makes, has none of these limits:
+// the values stay on the server, and the cookie carries a session ID.
+//
 // # Reading order
 //
 //   - session.go: [Session] and [Key], what a handler works with
@@ -50,13 +53,14 @@ type Session struct {
 	manager *Manager
 	isNew   bool // the request brought no session
 
-	mu       sync.Mutex
-	state              // what is kept
-	signedAt time.Time // when it was last saved; zero when the browser has no cookie
-	resign   bool      // the browser's cookie was signed with an old secret
-	accessed bool      // read or changed: the response depends on the cookie
-	changes  []change  // since the last save
-	stored   stored    // a server-side session's place in the store
+	mu        sync.Mutex
+	state               // what is kept
+	signedAt  time.Time // when it was last saved; zero when the browser has no cookie
+	resign    bool      // the browser's cookie was signed with an old secret
+	accessed  bool      // read or changed: the response depends on the cookie
+	announced bool      // the response says so
+	changes   []change  // since the last save
+	stored    stored    // a server-side session's place in the store
 }
 
 // state is what a session keeps from one request to the next.
@@ -89,8 +93,8 @@ const (
 )
 
 // Clear removes every value and makes the session no longer permanent. If it is
-// still empty when the response begins, the browser is told to delete its
-// cookie. What is set after Clear belongs to a session that begins now, so log a
+// still empty when the response begins, the browser is told to delete the cookie
+// that brought it. What is set after Clear belongs to a session that begins now, so log a
 // visitor in by clearing first: nothing that was there before, planted or left
 // behind, is carried into the login (session fixation, OWASP Session Management
 // Cheat Sheet).
@@ -165,7 +169,7 @@ func (s *Session) SetOwner(owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	if s.owner != owner {
+	if s.manager.opts.Store != nil && s.owner != owner {
 		s.do(ownerKey, func(st *state) { st.owner = owner })
 	}
 }
@@ -201,7 +205,8 @@ func (k Key[T]) Get(s *Session) T {
 }
 
 // Lookup returns the value and whether there is one. A stored value that does
-// not fit a T, such as an older release may have left, counts as absent.
+// not fit a T, such as an older release may have left, counts as absent. A JSON
+// null, which is Python's None, fits every T, as its zero value.
 func (k Key[T]) Lookup(s *Session) (T, bool) {
 	return decodeValue[T](s.read(string(k)))
 }
@@ -229,17 +234,21 @@ func (k Key[T]) Delete(s *Session) {
 // Where [Key.Lookup] finds none, change is given the zero value of T. No update
 // undoes another, be it of another goroutine or, for server-side sessions, of
 // another request: change runs again, even after its result was returned, if the
-// value moved on meanwhile. So it must be a pure function of its argument.
+// value moved on meanwhile. So it must be a pure function of its argument, and one
+// that sets its own key may never come to an end.
 func (k Key[T]) Update(s *Session, change func(T) T) T {
+	apply := func(old []byte) (T, value) {
+		v, _ := decodeValue[T](old)
+		v = change(v)
+		return v, encodeValue(v)
+	}
+	again := func(st *state) {
+		_, st.values[string(k)] = apply(st.values[string(k)].json)
+	}
 	for {
-		before := s.read(string(k))
-		old, _ := decodeValue[T](before)
-		v := change(old)
-		again := func(st *state) {
-			old, _ := decodeValue[T](st.values[string(k)].json)
-			st.values[string(k)] = encodeValue(change(old))
-		}
-		if s.replace(string(k), before, encodeValue(v), again) {
+		old := s.read(string(k))
+		v, encoded := apply(old)
+		if s.replace(string(k), old, encoded, again) {
 			return v
 		}
 	}
@@ -275,12 +284,12 @@ func (s *Session) write(name string, v value) {
 	s.do(name, func(st *state) { st.values[name] = v })
 }
 
-// replace stores v under name, unless what is there is no longer before. How to
-// do it again on another value is for again to know.
-func (s *Session) replace(name string, before []byte, v value, again func(*state)) bool {
+// replace stores v under name if what is there is still old. How to make the
+// change on another value, again knows.
+func (s *Session) replace(name string, old []byte, v value, again func(*state)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !bytes.Equal(s.values[name].json, before) {
+	if !bytes.Equal(s.values[name].json, old) {
 		return false
 	}
 	s.values[name] = v
@@ -298,6 +307,21 @@ func (s *Session) do(key string, apply func(*state)) {
 // lock is held.
 func (s *Session) forget(key string) {
 	s.changes = slices.DeleteFunc(s.changes, func(c change) bool { return c.key == key })
+}
+
+// announce remembers that the response says what it depends on.
+func (s *Session) announce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announced = true
+}
+
+// usedUnannounced reports whether the response depends on the session and does
+// not say so.
+func (s *Session) usedUnannounced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accessed && !s.announced
 }
 
 // takeChanges returns the keys that were changed since the last save, and

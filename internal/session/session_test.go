@@ -243,6 +243,31 @@ func TestClearForgetsEverythingAndDeletesTheCookie(t *testing.T) {
 	}
 }
 
+func TestClearOfASessionThatIsOnlyPermanent(t *testing.T) {
+	s := load(t, newManager(t, session.Options{}))
+	s.SetPermanent(true)
+	s.Clear()
+	if s.Permanent() {
+		t.Error("still permanent after Clear")
+	}
+}
+
+func TestSetPermanentIsAChange(t *testing.T) {
+	m := newManager(t, session.Options{})
+	cookie := signedIn(t, m)
+	for _, permanent := range []bool{true, false} {
+		s := load(t, m, cookie)
+		s.SetPermanent(permanent)
+		h := save(t, m, s)
+		if cookie = sent(t, h); cookie == "" || strings.Contains(h.Get("Set-Cookie"), "Max-Age=2678400") != permanent {
+			t.Fatalf("SetPermanent(%v): Set-Cookie %q", permanent, h.Get("Set-Cookie"))
+		}
+		if s := load(t, m, cookie); s.Permanent() != permanent || visits.Get(s) != 1 {
+			t.Errorf("SetPermanent(%v): permanent %v, visits %d", permanent, s.Permanent(), visits.Get(s))
+		}
+	}
+}
+
 func TestSetAfterClearIsASessionThatBeginsNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, session.Options{AbsoluteTimeout: time.Hour})

@@ -68,9 +68,9 @@ func SecretFromEnv(name string) ([]byte, error) {
 // A signer signs values for one purpose, which its salt names, and opens what
 // was signed for that purpose.
 type signer struct {
-	maxSize int           // bytes a signed value may have
-	maxAge  time.Duration // how long a signed value holds; 0: its age is not checked
-	macs    []*sync.Pool  // of hash.Hash, a pool for each secret: the first signs, all verify
+	maxSize   int           // bytes a signed value may have
+	timeLimit time.Duration // how long a signed value holds; 0: its age is not checked
+	macs      []*sync.Pool  // of hash.Hash, a pool for each secret: the first signs, all verify
 }
 
 // newSigner keys each MAC with HMAC(secret, salt), so that what was signed for
@@ -131,8 +131,8 @@ func (s *signer) unsign(value string, now time.Time) (signed, error) {
 		return signed{}, err
 	}
 	// 5. Refuse a timestamp that is too old, or ahead of the clock.
-	if s.maxAge > 0 {
-		if err := checkAge(at, now, s.maxAge); err != nil {
+	if s.timeLimit > 0 {
+		if err := checkAge(at, now, s.timeLimit); err != nil {
 			return signed{}, err
 		}
 	}
@@ -178,14 +178,14 @@ func decodeTimestamp(text string) (time.Time, error) {
 }
 
 // checkAge compares in whole seconds, as that is what a timestamp holds: at an
-// age of exactly maxAge a value still holds (as in Flask).
-func checkAge(at, now time.Time, maxAge time.Duration) error {
+// age of exactly the limit a value still holds (as in Flask).
+func checkAge(at, now time.Time, limit time.Duration) error {
 	age := time.Duration(now.Unix()-at.Unix()) * time.Second
 	switch {
 	case age < -clockSkew:
 		return fmt.Errorf("%w: signed in the future", ErrExpired)
-	case age > maxAge:
-		return fmt.Errorf("%w: older than %v", ErrExpired, maxAge)
+	case age > limit:
+		return fmt.Errorf("%w: older than %v", ErrExpired, limit)
 	}
 	return nil
 }

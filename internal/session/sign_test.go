@@ -23,7 +23,7 @@ func testSigner(secrets ...[]byte) *signer {
 		secrets = [][]byte{testSecret}
 	}
 	s := newSigner(sha256.New, "cookie-session", secrets...)
-	s.maxSize, s.maxAge = maxCookie, time.Hour
+	s.maxSize, s.timeLimit = maxCookie, time.Hour
 	return s
 }
 

@@ -118,9 +118,13 @@ func (m *Manager) openRecord(ctx context.Context, signed signed, now time.Time) 
 	if err != nil {
 		return nil, storeError(err)
 	}
-	s := &Session{manager: m, resign: signed.old, stored: stored{id: string(id)}}
-	if err := s.take(rec); err != nil {
+	kept, err := decodeRecord(rec)
+	if err != nil {
 		return nil, err
+	}
+	s := &Session{
+		manager: m, state: kept, signedAt: rec.Used, resign: signed.old,
+		stored: stored{id: string(id), version: rec.Version},
 	}
 	return s, m.checkTimes(s, now)
 }
@@ -143,20 +147,17 @@ func storeError(err error) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
-// take makes s what the record says. A record without data is of a session that
+// decodeRecord returns what a record keeps. One without data is of a session that
 // has ended.
-func (s *Session) take(rec Record) error {
+func decodeRecord(rec Record) (state, error) {
 	if len(rec.Data) == 0 {
-		return ErrEnded
+		return state{}, ErrEnded
 	}
 	values, err := decodeObject(rec.Data)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return state{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	s.state = state{values: values, owner: rec.Owner, created: rec.Created}
-	s.permanent = takePermanent(values)
-	s.signedAt, s.stored.version = rec.Used, rec.Version
-	return nil
+	return state{permanent: takePermanent(values), values: values, owner: rec.Owner, created: rec.Created}, nil
 }
 
 // keepRecord brings the store up to date with s and returns the session ID, or
@@ -191,13 +192,30 @@ func (m *Manager) put(ctx context.Context, s *Session, now time.Time) error {
 		if err != nil {
 			return storeError(err)
 		}
-		if err := s.take(rec); err != nil {
+		if err := s.rebase(rec); err != nil {
 			return err
 		}
-		for _, c := range s.changes {
-			c.apply(&s.state)
-		}
 	}
+}
+
+// rebase makes the changes of s again on a newer record. The lock is held, and
+// let go meanwhile, as the function of an [Key.Update] may use the session.
+func (s *Session) rebase(rec Record) error {
+	newer, err := decodeRecord(rec)
+	if err != nil {
+		return err
+	}
+	changes := slices.Clone(s.changes)
+	func() {
+		s.mu.Unlock()
+		defer s.mu.Lock() // a panic finds it as it was
+		for _, c := range changes {
+			c.apply(&newer)
+		}
+	}()
+	s.state = newer
+	s.signedAt, s.stored.version = rec.Used, rec.Version
+	return nil
 }
 
 // tryPut stores s unless another request was faster, which is ErrConflict, or

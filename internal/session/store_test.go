@@ -397,6 +397,42 @@ func TestChangesAreMadeAgainOnWhatAnotherRequestSaved(t *testing.T) {
 	}
 }
 
+// The function of an Update runs again while the session is saved. That it uses
+// the session, or panics, must not leave the session locked.
+func TestUpdateMayUseTheSessionWhenItRunsAgain(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	s, other := load(t, m, cookie), load(t, m, cookie)
+	name.Set(s, "abc")
+	visits.Update(s, func(n int) int { return n + len(name.Get(s)) })
+	visits.Set(other, 10)
+	save(t, m, other)
+	save(t, m, s)
+	if got := visits.Get(load(t, m, cookie)); got != 13 {
+		t.Errorf("visits = %d, want 13", got)
+	}
+
+	s, other = load(t, m, cookie), load(t, m, cookie)
+	visits.Update(s, func(n int) int {
+		if n == 99 {
+			panic("not this one")
+		}
+		return n
+	})
+	visits.Set(other, 99)
+	save(t, m, other)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		m.Save(httptest.NewRecorder(), request(), s)
+	}()
+	s.Clear() // would wait for ever
+	save(t, m, s)
+}
+
 func TestThousandIncrementsMakeAThousand(t *testing.T) {
 	m, _ := newStored(t, session.Options{StoreTimeout: 30 * time.Second})
 	cookie := signedIn(t, m)

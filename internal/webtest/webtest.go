@@ -91,7 +91,7 @@ func (b *Browser) Send(r *http.Request) Page {
 	return Page{path, response.StatusCode, response.Header, string(body)}
 }
 
-// follow opens the page that a redirect leads to.
+// follow opens the page that a redirect leads to, with GET, as after a 303.
 func (b *Browser) follow(page Page) Page {
 	b.t.Helper()
 	for range 10 {
@@ -121,8 +121,8 @@ func (b *Browser) Cookie(path, name string) string {
 	return ""
 }
 
-// SetCookie gives the browser a cookie for the whole site, in place of one that
-// has its name: a copy that somebody made, or a forgery.
+// SetCookie gives the browser a cookie for the whole site, such as a copy that
+// somebody made, or a forgery. It replaces one of that name and path /.
 func (b *Browser) SetCookie(name, value string) {
 	b.keep(address("/"), []*http.Cookie{{Name: name, Value: value, Path: "/"}})
 }

@@ -58,7 +58,7 @@ func main() {
 }
 
 // newHandler returns the lesson's site. CrossOriginProtection answers 403 to a
-// POST from a page of another site; browsers say with each POST where it comes
+// POST from a page of another origin; browsers say with each POST where it comes
 // from. That covers the login form too: otherwise another site could log its
 // visitors in here as somebody else, and read later what they left in that
 // account (login CSRF).
@@ -69,6 +69,7 @@ func newHandler(sessions *session.Manager) http.Handler {
 	mux.HandleFunc("POST /login", readForm(atMost(maxLogins, login)))
 	mux.HandleFunc("GET /dashboard", dashboard)
 	mux.HandleFunc("POST /logout", logout)
+	mux.HandleFunc("GET /forget.css", forget)
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
 
@@ -130,7 +131,7 @@ func login(w http.ResponseWriter, r *http.Request) {
 
 // dashboard is for whoever is logged in and still a user: the signature says that
 // this site once wrote the name, not that the account is there today. With
-// no-store, the browser's Back button shows nothing after logout.
+// no-store, and with what forget does, the Back button shows nothing after logout.
 func dashboard(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	name := username.Get(session.From(r))
@@ -145,6 +146,17 @@ func dashboard(w http.ResponseWriter, r *http.Request) {
 func logout(w http.ResponseWriter, r *http.Request) {
 	session.From(r).Clear()
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+// forget answers with a stylesheet that has no styles. Whatever no-store says, some
+// browsers keep the page that you leave in memory, and Back would show it after
+// a logout. Clear-Site-Data makes them drop it, if it comes when that page has
+// been left: with the logout's own answer it would be too early, so the login
+// page asks for this.
+func forget(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/css; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Clear-Site-Data", `"cache"`)
 }
 
 // password is what is kept of a password. Getting from there to the password

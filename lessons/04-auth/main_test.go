@@ -156,6 +156,14 @@ func TestLogoutDeletesTheCookie(t *testing.T) {
 	}
 }
 
+func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	mustShow(t, browser.Get("/login"), `href="/forget.css"`)
+	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
+		t.Errorf("Clear-Site-Data is %s", got)
+	}
+}
+
 func TestLogoutTakesAPost(t *testing.T) {
 	browser := loggedIn(t)
 	mustBe(t, browser.Get("/logout"), http.StatusMethodNotAllowed, "")

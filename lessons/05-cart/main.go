@@ -66,7 +66,7 @@ func main() {
 
 // newHandler returns the lesson's site. What changes the cart is a POST, which
 // no crawler and no image sends. CrossOriginProtection answers 403 to a POST from
-// a page of another site; browsers say with each POST where it comes from.
+// a page of another origin; browsers say with each POST where it comes from.
 func newHandler(sessions *session.Manager) http.Handler {
 	var placed orders
 	mux := http.NewServeMux()

@@ -72,7 +72,7 @@ func main() {
 }
 
 // newHandler returns the lesson's site. CrossOriginProtection answers 403 to a
-// POST that a browser says comes from another site. SameSite=Lax alone keeps our
+// POST that a browser says comes from another origin. SameSite=Lax alone keeps our
 // cookie out of such a POST, but not the new cookie out of its answer: a form on
 // a stranger's page would choose for our visitor.
 func newHandler(sessions *session.Manager) http.Handler {

@@ -131,8 +131,8 @@ func (b *bench) twice(r *http.Request) result {
 			{"POST /spend from one tab", b.ask(r, "POST", "/spend", cookieOf(r, cookieName))},
 			{"POST /spend from the other", b.ask(r, "POST", "/spend", cookieOf(r, cookieName))},
 		},
-		Means: "Both began with the same number of coins and took one, and the browser keeps the answer that " +
-			"comes last: two things are bought, and one coin is gone.",
+		Means: "Both began with the same number of coins and took one. Had two tabs of yours asked, the browser " +
+			"would keep the answer that comes last: two things bought, and one coin gone. The bench throws both away.",
 	}
 	if coins.Get(session.From(r)) < 1 {
 		res.Means = "You have no coin left to spend. Log in again for ten new ones."

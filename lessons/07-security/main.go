@@ -81,7 +81,7 @@ func main() {
 // link arrives without the cookie, as if signed out. A shop would take Lax.
 func options(oldSecrets ...[]byte) *session.Options {
 	return &session.Options{
-		Name:            cookieName, // with this prefix no other host and no plain HTTP can set it
+		Name:            cookieName, // with this prefix no other host can set it, nor plain HTTP but localhost's
 		Secure:          true,
 		SameSite:        http.SameSiteStrictMode,
 		OldSecrets:      oldSecrets,
@@ -183,6 +183,7 @@ func newHandler(sessions *session.Manager, site origins) http.Handler {
 	all := http.NewServeMux()
 	all.Handle("GET /style.css", file("style.css", "text/css; charset=utf-8"))
 	all.Handle("GET /bench.js", file("bench.js", "text/javascript; charset=utf-8"))
+	all.HandleFunc("GET /forget.css", forget)
 	all.Handle("/", protection.Handler(sessions.Handler(mux)))
 	b.app = secureHeaders(all)
 	return b.app
@@ -307,6 +308,17 @@ func logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
+// forget answers with a stylesheet that has no styles. Whatever no-store says, some
+// browsers keep the page that you leave in memory, and Back would show it after
+// a logout. Clear-Site-Data makes them drop it, if it comes when that page has
+// been left: with the logout's own answer it would be too early, so the login
+// page asks for this. From a certificate that it does not trust, Chrome ignores it.
+func forget(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/css; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+}
+
 // visitor returns who is signed in. The cookie only has a number: whether there
 // is such a user, today, and what they are called is looked up each time.
 func visitor(r *http.Request) (user, bool) {
@@ -419,8 +431,7 @@ var pagesHTML string
 
 var pages = template.Must(template.New("pages").Parse(pagesHTML))
 
-// show answers with a page that no cache may keep, not even the browser's own:
-// after logout, Back shows nothing.
+// show answers with a page that no cache may keep, not even the browser's own.
 func show(w http.ResponseWriter, status int, page string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

@@ -215,6 +215,16 @@ func TestEveryAnswerMakesTheBrowserCareful(t *testing.T) {
 	}
 }
 
+func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	if page := browser.Get("/login"); !strings.Contains(page.Body, `href="/forget.css"`) {
+		t.Errorf("the login page does not ask for it: %s", page.Body)
+	}
+	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
+		t.Errorf("Clear-Site-Data is %s", got)
+	}
+}
+
 func TestHSTSIsNeverSentToLocalhost(t *testing.T) {
 	handler := site(t, secret)
 	for host, want := range map[string]string{
