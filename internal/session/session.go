@@ -24,8 +24,9 @@
 // two tabs that change the session at once, the last answer wins. And all of it
 // has to fit in the 4096 bytes that browsers keep.
 //
-// A server-side session, which [Options.Store] makes, has none of these limits:
-// the values stay on the server, and the cookie carries a session ID.
+// With [Options.Store] the values stay on the server, and the cookie carries a
+// session ID. Such a session can be ended, is rolled back by nobody, loses nothing
+// between two tabs, and has room.
 //
 // # Reading order
 //

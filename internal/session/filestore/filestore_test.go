@@ -1,0 +1,439 @@
+package filestore_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/filestore"
+	"example.com/sessions/internal/session/storetest"
+)
+
+func TestStore(t *testing.T) {
+	dir := newDir(t) // one for all, as making and removing one takes longer than most tests
+	storetest.Run(t, func(t *testing.T) session.Store { return open(t, dir) })
+}
+
+// newDir returns a name under which there is nothing yet.
+func newDir(t testing.TB) string { return filepath.Join(t.TempDir(), "of", "sessions") }
+
+func open(t testing.TB, dir string) *filestore.Store {
+	t.Helper()
+	s, err := filestore.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// hash returns the ID of a record, or the name of an owner's directory.
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+func fileOf(dir, id string) string { return filepath.Join(dir, "sessions", id[:2], id) }
+
+// record returns one that lives an hour.
+func record(data string) session.Record {
+	now := time.Now()
+	return session.Record{Data: []byte(data), Owner: "ada", Created: now, Used: now, Expires: now.Add(time.Hour)}
+}
+
+func save(t testing.TB, s *filestore.Store, id string, rec session.Record) {
+	t.Helper()
+	if err := s.Save(t.Context(), id, rec); err != nil {
+		t.Fatalf("Save: %v", err)
+	}
+}
+
+// mustHold reports when the record is not there with these data.
+func mustHold(t testing.TB, s *filestore.Store, id, data string) {
+	t.Helper()
+	rec, err := s.Load(t.Context(), id)
+	if err != nil || string(rec.Data) != data {
+		t.Errorf("Load = %.40q, %v, want %.40q", rec.Data, err, data)
+	}
+}
+
+func mustBe(t testing.TB, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// mustFail reports an error that is none of the store's, or tells of a record.
+func mustFail(t testing.TB, what string, err error) {
+	t.Helper()
+	for _, no := range []error{nil, session.ErrNotFound, session.ErrConflict, session.ErrCorrupt} {
+		if errors.Is(err, no) {
+			t.Errorf("%s: %v, want that the store failed", what, err)
+			return
+		}
+	}
+	if !strings.HasPrefix(err.Error(), "session: filestore: ") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("%s: the error is %q", what, err)
+	}
+}
+
+// mustBeClean reports temporary files.
+func mustBeClean(t testing.TB, dir string) {
+	t.Helper()
+	if temps, err := os.ReadDir(filepath.Join(dir, "tmp")); err != nil || len(temps) > 0 {
+		t.Errorf("%d temporary files are left: %v", len(temps), err)
+	}
+}
+
+func TestSessionsSurviveARestart(t *testing.T) {
+	dir := newDir(t)
+	want, id := record("kept"), hash("a")
+	first := open(t, dir)
+	save(t, first, id, want)
+	first.Close()
+	rec, err := open(t, dir).Load(t.Context(), id)
+	if err != nil || string(rec.Data) != "kept" || rec.Owner != "ada" || rec.Version != 1 || rec.ID != id {
+		t.Fatalf("Load = %+v, %v", rec, err)
+	}
+	if !rec.Created.Equal(want.Created) || !rec.Used.Equal(want.Used) || !rec.Expires.Equal(want.Expires) {
+		t.Errorf("times %v %v %v, want those saved, to the nanosecond", rec.Created, rec.Used, rec.Expires)
+	}
+}
+
+func TestAnIDIsNeverAPath(t *testing.T) {
+	dir := newDir(t)
+	s := open(t, dir)
+	before := tree(t, filepath.Dir(dir))
+	id := hash("a")
+	for _, bad := range []string{
+		"", ".", "..", "../../etc/passwd", "/etc/passwd", "a/b", `a\b`, "con", id[:63], id + "0", strings.ToUpper(id),
+		id[:63] + "/", id[:63] + "\x00", id[:63] + "\n", id[:61] + "/..", "../" + id[3:], strings.Repeat("a", 100_000), "é" + id[2:],
+	} {
+		_, err := s.Load(t.Context(), bad)
+		mustBe(t, fmt.Sprintf("Load(%.20q)", bad), err, session.ErrNotFound)
+		mustFail(t, fmt.Sprintf("Save(%.20q)", bad), s.Save(t.Context(), bad, record("secret")))
+		mustBe(t, fmt.Sprintf("Delete(%.20q)", bad), s.Delete(t.Context(), bad), nil)
+	}
+	if after := tree(t, filepath.Dir(dir)); after != before {
+		t.Errorf("files were\n%s\nand are\n%s", before, after)
+	}
+}
+
+// tree returns the names of all files under dir.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		all = append(all, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(all, "\n")
+}
+
+func TestEveryCutAndEveryFlippedBitIsTold(t *testing.T) {
+	dir := newDir(t)
+	s, id := open(t, dir), hash("a")
+	save(t, s, id, record(`{"visits":3}`))
+	name := fileOf(dir, id)
+	good, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	try := func(what string, content []byte) {
+		t.Helper()
+		if _, err := file.WriteAt(content, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Truncate(int64(len(content))); err != nil {
+			t.Fatal(err)
+		}
+		if rec, err := s.Load(t.Context(), id); !errors.Is(err, session.ErrCorrupt) || rec.Data != nil {
+			t.Errorf("%s: Load = %+v, %v", what, rec, err)
+		}
+	}
+	for n := range good {
+		try(fmt.Sprint("cut to ", n), good[:n])
+	}
+	for i := range 8 * len(good) {
+		flipped := bytes.Clone(good)
+		flipped[i/8] ^= 1 << (i % 8)
+		try(fmt.Sprintf("bit %d of byte %d", i%8, i/8), flipped)
+	}
+	try("a byte more", append(bytes.Clone(good), 'x'))
+	try("itself twice", append(bytes.Clone(good), good...))
+	try("a foreign file", []byte("PNG\n\x1a\nand so on"))
+	try("zeros", make([]byte, 4096))
+	try("nothing", nil)
+	mustBe(t, "List", errOf(s.List(t.Context(), "ada")), nil)
+
+	stale := record("new")
+	stale.Version = 1
+	mustBe(t, "Save of version 1 over it", s.Save(t.Context(), id, stale), session.ErrCorrupt)
+	save(t, s, id, record("new"))
+	mustHold(t, s, id, "new")
+}
+
+func errOf[T any](_ T, err error) error { return err }
+
+func TestACopyUnderAnotherNameOpensNothing(t *testing.T) {
+	dir := newDir(t)
+	s, id := open(t, dir), hash("a")
+	save(t, s, id, record("ada's"))
+	other := id[:32] + hash("b")[32:] // in the same directory
+	if err := os.Link(fileOf(dir, id), fileOf(dir, other)); err != nil {
+		t.Skip("no hard links here: ", err)
+	}
+	_, err := s.Load(t.Context(), other)
+	mustBe(t, "Load", err, session.ErrCorrupt)
+	save(t, s, other, record("its own"))
+	mustHold(t, s, other, "its own")
+	mustHold(t, s, id, "ada's")
+}
+
+// TestWhatIsNoFileIsNotFollowed plants what a restored backup or another program
+// may leave under a record's name.
+func TestWhatIsNoFileIsNotFollowed(t *testing.T) {
+	dir := newDir(t)
+	s, victim := open(t, dir), hash("victim")
+	save(t, s, victim, record("the victim's"))
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte("not ours"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	inside := filepath.Join("..", victim[:2], victim)
+	for what, plant := range map[string]func(name string) error{
+		"a link inside":       func(name string) error { return os.Symlink(inside, name) },
+		"a link outside":      func(name string) error { return os.Symlink(outside, name) },
+		"a relative way out":  func(name string) error { return os.Symlink("../../../../outside", name) },
+		"a link to nothing":   func(name string) error { return os.Symlink("nothing", name) },
+		"a link to itself":    func(name string) error { return os.Symlink(filepath.Base(name), name) },
+		"a directory":         func(name string) error { return os.Mkdir(name, 0o700) },
+		"a FIFO":              mkfifo,
+		"a foreign hard link": func(name string) error { return os.Link(outside, name) },
+	} {
+		id := hash(what)
+		if err := plant(fileOf(dir, id)); err != nil {
+			t.Logf("%s: cannot be made here: %v", what, err)
+			continue
+		}
+		_, err := s.Load(t.Context(), id)
+		mustBe(t, what, err, session.ErrCorrupt)
+		stale := record("new")
+		stale.Version = 1
+		mustBe(t, what+", Save of version 1", s.Save(t.Context(), id, stale), session.ErrCorrupt)
+		save(t, s, id, record("new"))
+		mustHold(t, s, id, "new")
+
+		id = hash(what + ", to delete")
+		if err := plant(fileOf(dir, id)); err != nil {
+			t.Fatal(err)
+		}
+		mustBe(t, what+", Delete", s.Delete(t.Context(), id), nil)
+		_, err = s.Load(t.Context(), id)
+		mustBe(t, what+", deleted", err, session.ErrNotFound)
+	}
+	mustHold(t, s, victim, "the victim's")
+	if got, _ := os.ReadFile(outside); string(got) != "not ours" {
+		t.Errorf("the file outside has %q", got)
+	}
+	mustBeClean(t, dir)
+}
+
+func TestADirectoryOfSomebodysStopsASave(t *testing.T) {
+	dir := newDir(t)
+	s, id := open(t, dir), hash("a")
+	kept := filepath.Join(fileOf(dir, id), "kept")
+	if err := os.MkdirAll(kept, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mustFail(t, "Save", s.Save(t.Context(), id, record("secret")))
+	mustFail(t, "Delete", s.Delete(t.Context(), id))
+	if _, err := os.Stat(kept); err != nil {
+		t.Error(err)
+	}
+	mustBeClean(t, dir)
+}
+
+func TestADirectoryThatOthersCanEnterIsRefused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	dir := t.TempDir()
+	s := open(t, newDirMode(t, dir, 0o700))
+	for _, mode := range []os.FileMode{0o777, 0o755, 0o750, 0o701, 0o1777} {
+		_, err := filestore.New(newDirMode(t, dir, mode))
+		if err == nil || !strings.Contains(err.Error(), "chmod 700") {
+			t.Errorf("%o: New says %v, want the cure", mode, err)
+		}
+		mustFail(t, "Load", errOf(s.Load(t.Context(), hash("a"))))
+	}
+	newDirMode(t, dir, 0o700)
+	save(t, s, hash("a"), record("x"))
+}
+
+func TestAnEmptyDirectoryIsClosedToOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	dir := newDirMode(t, t.TempDir(), 0o755)
+	save(t, open(t, dir), hash("a"), record("x"))
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, %v, want 0700", info.Mode(), err)
+	}
+}
+
+func newDirMode(t *testing.T, dir string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.Chmod(dir, mode); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestADirectoryThatGoesAndComesBack is the operator's commonest fault. Nobody is
+// told "no such session" while it lasts, as that would log everybody out.
+func TestADirectoryThatGoesAndComesBack(t *testing.T) {
+	dir := newDir(t)
+	s, id := open(t, dir), hash("a")
+	save(t, s, id, record("kept"))
+	down := func(what string) {
+		t.Helper()
+		mustFail(t, what+", Load", errOf(s.Load(t.Context(), id)))
+		mustFail(t, what+", List", errOf(s.List(t.Context(), "ada")))
+		mustFail(t, what+", Save", s.Save(t.Context(), hash("b"), record("secret")))
+		mustFail(t, what+", Delete", s.Delete(t.Context(), id))
+	}
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(os.Rename(dir, dir+".moved"))
+	down("moved")
+	do(os.WriteFile(dir, nil, 0o600))
+	down("a file in its place")
+	do(os.Remove(dir))
+	do(os.Rename(dir+".moved", dir))
+	mustHold(t, s, id, "kept")
+
+	do(os.RemoveAll(dir))
+	down("removed")
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("it was made again, which is for New only")
+	}
+	do(os.Mkdir(dir, 0o700))
+	_, err := s.Load(t.Context(), id)
+	mustBe(t, "Load from an empty one", err, session.ErrNotFound)
+	mustBe(t, "Delete from an empty one", s.Delete(t.Context(), id), nil)
+	save(t, s, id, record("again"))
+	mustHold(t, s, id, "again")
+	for _, part := range []string{"sessions", "sessions/" + id[:2], "owners", "locks", "tmp"} {
+		do(os.RemoveAll(filepath.Join(dir, part)))
+		mustBe(t, "Delete without "+part, s.Delete(t.Context(), id), nil)
+		do(os.RemoveAll(filepath.Join(dir, part)))
+		save(t, s, id, record("without "+part))
+		mustHold(t, s, id, "without "+part)
+	}
+}
+
+// TestAMarkThatGotLostComesBack: a tool that cleans up removes files that nobody
+// has written to for a while.
+func TestAMarkThatGotLostComesBack(t *testing.T) {
+	dir := newDir(t)
+	s, id := open(t, dir), hash("a")
+	save(t, s, id, record("1"))
+	if err := os.RemoveAll(filepath.Join(dir, "owners")); err != nil {
+		t.Fatal(err)
+	}
+	rec, _ := s.Load(t.Context(), id)
+	save(t, s, id, rec)
+	if records, err := s.List(t.Context(), "ada"); err != nil || len(records) != 1 {
+		t.Errorf("List = %v, %v", records, err)
+	}
+}
+
+func TestAnOwnerThatIsNoTextIsRefused(t *testing.T) {
+	dir := newDir(t)
+	rec := record("secret")
+	rec.Owner = "a\xff"
+	mustFail(t, "Save", open(t, dir).Save(t.Context(), hash("a"), rec))
+	mustBeClean(t, dir)
+}
+
+func TestAClosedStoreFails(t *testing.T) {
+	s, id := open(t, newDir(t)), hash("a")
+	save(t, s, id, record("x"))
+	for range 2 {
+		mustBe(t, "Close", s.Close(), nil)
+	}
+	mustBe(t, "Load", errOf(s.Load(t.Context(), id)), fs.ErrClosed)
+	mustBe(t, "Save", s.Save(t.Context(), id, record("secret")), fs.ErrClosed)
+	mustBe(t, "Delete", s.Delete(t.Context(), id), fs.ErrClosed)
+	mustBe(t, "List", errOf(s.List(t.Context(), "ada")), fs.ErrClosed)
+}
+
+// TestNothingStaysOpen makes every kind of call and error, many times.
+func TestNothingStaysOpen(t *testing.T) {
+	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	dir := newDir(t)
+	s, err := filestore.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, hash("a"), record("x"))
+	if err := os.Mkdir(fileOf(dir, hash("b")), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 200 {
+		s.Load(t.Context(), hash("a"))
+		s.Load(t.Context(), hash("b"))
+		s.Load(t.Context(), hash(fmt.Sprint(i)))
+		s.Load(ended, hash("a"))
+		s.Save(ended, hash("a"), record("x"))
+		s.Save(t.Context(), hash("a"), record("a conflict"))
+		s.List(t.Context(), "ada")
+		s.List(t.Context(), "nobody")
+	}
+	if _, err := filestore.New(fileOf(dir, hash("a"))); err == nil {
+		t.Error("New in the place of a file")
+	}
+	if n := openFiles(t); n > files {
+		t.Errorf("%d files are open, %d before", n, files)
+	}
+	s.Close()
+	if n := runtime.NumGoroutine(); n > goroutines {
+		t.Errorf("%d goroutines, %d before", n, goroutines)
+	}
+}
+
+// openFiles returns how many files this process has open, 0 where nobody knows.
+func openFiles(t *testing.T) int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Logf("files are not counted: %v", err)
+	}
+	return len(entries)
+}

@@ -1,0 +1,307 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package filestore_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/filestore"
+)
+
+// TestMain lets this program be a second process of a test: see child.
+func TestMain(m *testing.M) {
+	role := os.Getenv("FILESTORE_CHILD")
+	if role == "" {
+		os.Exit(m.Run())
+	}
+	s, err := filestore.New(os.Getenv("FILESTORE_DIR"))
+	if err == nil {
+		err = map[string]func(*filestore.Store) error{"count": count, "write": writeForEver, "full disk": fillDisk}[role](s)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// child returns a process that opens a store in dir and plays the role.
+func child(t *testing.T, role, dir string, env ...string) *exec.Cmd {
+	t.Helper()
+	name, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), name)
+	cmd.Env = append(os.Environ(), append(env, "FILESTORE_CHILD="+role, "FILESTORE_DIR="+dir)...)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+var visits = session.Key[int]("visits")
+
+// visit serves one request that uses its session.
+func visit(m *session.Manager, cookie string, use func(*session.Session)) *http.Response {
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+	if cookie != "" {
+		r.Header.Set("Cookie", cookie)
+	}
+	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { use(session.From(r)) })).ServeHTTP(w, r)
+	return w.Result()
+}
+
+func increment(s *session.Session) { visits.Update(s, func(n int) int { return n + 1 }) }
+
+// TestTwoProcessesLoseNothing has two processes count the visits of one session.
+func TestTwoProcessesLoseNothing(t *testing.T) {
+	t.Parallel()
+	dir, secret := newDir(t), session.NewSecret()
+	s := open(t, dir)
+	m, err := session.New(secret, &session.Options{Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie := visit(m, "", func(s *session.Session) { visits.Set(s, 0) }).Cookies()[0].String()
+	var wg sync.WaitGroup
+	for range 2 {
+		cmd := child(t, "count", dir, "SECRET="+hex.EncodeToString(secret), "COOKIE="+cookie)
+		wg.Go(func() {
+			if out, err := cmd.Output(); err != nil {
+				t.Errorf("a process that counts: %v, %s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	visit(m, cookie, func(s *session.Session) {
+		if n := visits.Get(s); n != 1000 {
+			t.Errorf("1000 increments made %d", n)
+		}
+	})
+	mustBeClean(t, dir)
+}
+
+// count makes 500 visits from 20 goroutines.
+func count(s *filestore.Store) error {
+	secret, err := hex.DecodeString(os.Getenv("SECRET"))
+	if err != nil {
+		return err
+	}
+	m, err := session.New(secret, &session.Options{Store: s, StoreTimeout: 30 * time.Second})
+	if err != nil {
+		return err
+	}
+	results := make(chan error, 20)
+	for range 20 {
+		go func() {
+			for range 25 {
+				if code := visit(m, os.Getenv("COOKIE"), increment).StatusCode; code != 200 {
+					results <- fmt.Errorf("answered %d", code)
+					return
+				}
+			}
+			results <- nil
+		}()
+	}
+	for range 20 {
+		err = errors.Join(err, <-results)
+	}
+	return err
+}
+
+// TestKilledProcessesLoseNothing kills a process at any moment of its saves and
+// deletes, and looks at what it leaves. FILESTORE_KILLS=1000 is torture.
+func TestKilledProcessesLoseNothing(t *testing.T) {
+	t.Parallel()
+	kills := 40
+	if n, err := strconv.Atoi(os.Getenv("FILESTORE_KILLS")); err == nil {
+		kills = n
+	}
+	dir := newDir(t)
+	s := open(t, dir)
+	writes := 0
+	for range kills {
+		acknowledged, tried := writeAndDie(t, dir)
+		writes += len(acknowledged)
+		mustBeWhole(t, s, acknowledged, tried)
+	}
+	if writes == 0 {
+		t.Error("no process wrote anything")
+	}
+	temps, _ := os.ReadDir(filepath.Join(dir, "tmp"))
+	t.Logf("%d kills, %d temporary files", kills, len(temps))
+	past := time.Now().Add(-2 * time.Minute)
+	for _, temp := range temps {
+		if err := os.Chtimes(filepath.Join(dir, "tmp", temp.Name()), past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, dir)
+	mustBeClean(t, dir)
+}
+
+// state is what a child did to a record, or was about to do: a version of 0 is
+// none.
+type state struct {
+	id      string
+	version int64
+	owner   string
+}
+
+// writeAndDie kills a child within 25 ms of its first write. It returns what the
+// child said it had done, the last of each record, and what it was at.
+func writeAndDie(t *testing.T, dir string) (acknowledged map[string]state, tried state) {
+	t.Helper()
+	cmd := child(t, "write", dir)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	acknowledged = make(map[string]state)
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var said string
+		var at state
+		if n, _ := fmt.Sscan(lines.Text(), &said, &at.id, &at.version, &at.owner); n != 4 {
+			break // cut by the kill
+		}
+		if said == "try" {
+			if tried.id == "" {
+				time.AfterFunc(mathrand.N(25*time.Millisecond), func() { cmd.Process.Kill() })
+			}
+			tried = at
+		} else {
+			acknowledged[at.id] = at
+		}
+	}
+	io.Copy(io.Discard, out)
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("the child ended by itself: %v", err)
+	}
+	return acknowledged, tried
+}
+
+// mustBeWhole reports a record that is neither what was acknowledged nor what was
+// tried after it, and one that its owner cannot see.
+func mustBeWhole(t *testing.T, s *filestore.Store, acknowledged map[string]state, tried state) {
+	t.Helper()
+	if _, ok := acknowledged[tried.id]; !ok {
+		acknowledged[tried.id] = state{id: tried.id}
+	}
+	for id, want := range acknowledged {
+		rec, err := s.Load(t.Context(), id)
+		got := state{id: id, version: rec.Version, owner: "o" + rec.Owner}
+		if errors.Is(err, session.ErrNotFound) {
+			got, err = state{id: id}, nil
+		}
+		want.owner = ownerOf(want)
+		if tried.owner = ownerOf(tried); err != nil || got != want && got != tried {
+			t.Errorf("Load = %+v, %v, want %+v or %+v", got, err, want, tried)
+			continue
+		}
+		if got.version == 0 {
+			continue
+		}
+		if !bytes.Equal(rec.Data, dataOf(got)) {
+			t.Errorf("%+v has the data of another: %.100q", got, rec.Data)
+		}
+		records, err := s.List(t.Context(), rec.Owner)
+		if seen := slices.ContainsFunc(records, func(rec session.Record) bool { return rec.ID == id }); err != nil || rec.Owner != "" && !seen {
+			t.Errorf("%s does not see %s: %v", rec.Owner, id, err)
+		}
+	}
+}
+
+// ownerOf returns the owner of a state, whom no record has none of.
+func ownerOf(at state) string {
+	if at.version == 0 {
+		return ""
+	}
+	return at.owner
+}
+
+// dataOf returns 20 to 40 kB that belong to no other state.
+func dataOf(at state) []byte {
+	return bytes.Repeat(fmt.Append(nil, at, ";"), 200+int(at.version)%10*20)
+}
+
+// writeForEver saves and deletes a few records in turn, says what it is going to
+// do and what it has done, and never ends.
+func writeForEver(s *filestore.Store) error {
+	var records []state
+	for range 4 {
+		records = append(records, state{id: hash(rand.Text())})
+	}
+	for i := 0; ; i++ {
+		at := &records[mathrand.IntN(len(records))]
+		next := state{at.id, at.version + 1, []string{"o", "oada", "obob"}[i%3]}
+		if at.version > 2 && i%5 == 0 {
+			next.version = 0
+		}
+		fmt.Println("try", next.id, next.version, next.owner)
+		if err := apply(s, *at, next); err != nil {
+			return err
+		}
+		fmt.Println("did", next.id, next.version, next.owner)
+		*at = next
+	}
+}
+
+func apply(s *filestore.Store, now, next state) error {
+	if next.version == 0 {
+		return s.Delete(context.Background(), now.id)
+	}
+	rec := record("")
+	rec.Version, rec.Owner, rec.Data = now.version, strings.TrimPrefix(next.owner, "o"), dataOf(next)
+	return s.Save(context.Background(), now.id, rec)
+}
+
+// TestAFullDiskKeepsTheOldRecord has the system end each file after 4,000 bytes.
+func TestAFullDiskKeepsTheOldRecord(t *testing.T) {
+	t.Parallel()
+	dir := newDir(t)
+	s, id := open(t, dir), hash("a")
+	save(t, s, id, record("kept"))
+	out, err := child(t, "full disk", dir).Output()
+	if err != nil || !bytes.Contains(out, []byte("file too large")) {
+		t.Errorf("the child: %v, %s", err, out)
+	}
+	mustHold(t, s, id, "kept")
+	mustBeClean(t, dir)
+}
+
+// fillDisk prints the error of a save that does not fit.
+func fillDisk(s *filestore.Store) error {
+	limit := syscall.Rlimit{Cur: 4000, Max: 4000}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	rec, err := s.Load(context.Background(), hash("a"))
+	if err != nil {
+		return err
+	}
+	rec.Data = make([]byte, 5000)
+	fmt.Println(s.Save(context.Background(), rec.ID, rec))
+	return s.Save(context.Background(), hash("small"), record("fits"))
+}

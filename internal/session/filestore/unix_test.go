@@ -1,0 +1,105 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package filestore_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func mkfifo(name string) error { return syscall.Mkfifo(name, 0o600) }
+
+// TestModes runs with the umask that hides most mistakes, 0.
+func TestModes(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	s, id := open(t, dir), hash("a")
+	save(t, s, id, record("x"))
+	if err := os.Chmod(fileOf(dir, id), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	rec, _ := s.Load(t.Context(), id)
+	save(t, s, id, rec)
+	n := 0
+	filepath.WalkDir(filepath.Dir(dir), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, _ := entry.Info()
+		want := os.FileMode(0o600)
+		if entry.IsDir() {
+			want = fs.ModeDir | 0o700
+		}
+		if info.Mode() != want {
+			t.Errorf("%s is %v, want %v", path, info.Mode(), want)
+		}
+		n++
+		return nil
+	})
+	if n < 256 {
+		t.Errorf("%d files and directories: that cannot be all", n)
+	}
+}
+
+// TestWaitingEndsWithTheContext has another process's lock in the way.
+func TestWaitingEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := newDir(t)
+		s, id := open(t, dir), hash("a")
+		save(t, s, id, record("0"))
+		save(t, s, hash("b"), record("0"))
+		held, err := os.Open(filepath.Join(dir, "locks", id[:2]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Close()
+		if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		rec, err := s.Load(t.Context(), id) // needs no lock
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.Data = []byte("first")
+		first := make(chan error)
+		go func() { first <- s.Save(t.Context(), id, rec) }()
+		synctest.Wait()
+
+		for what, change := range map[string]func(context.Context) error{
+			"Save":   func(ctx context.Context) error { return s.Save(ctx, id, rec) },
+			"Delete": func(ctx context.Context) error { return s.Delete(ctx, id) },
+		} {
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			mustBe(t, what+" behind another", change(ctx), context.DeadlineExceeded)
+			cancel()
+			if d := time.Since(begin); d != time.Second {
+				t.Errorf("%s gave up after %v", what, d)
+			}
+		}
+		mustHold(t, s, id, "0")
+		other, _ := s.Load(t.Context(), hash("b"))
+		save(t, s, hash("b"), other) // is of another shard
+
+		held.Close()
+		mustBe(t, "the first Save", <-first, nil)
+		mustHold(t, s, id, "first")
+
+		held, _ = os.Open(filepath.Join(dir, "locks", id[:2]))
+		defer held.Close()
+		syscall.Flock(int(held.Fd()), syscall.LOCK_EX)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		rec.Version, rec.Data = 2, []byte("second")
+		mustBe(t, "Save behind the lock", s.Save(ctx, id, rec), context.DeadlineExceeded)
+		mustHold(t, s, id, "first")
+		mustBeClean(t, dir)
+		s.Close()
+	})
+}

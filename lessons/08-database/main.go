@@ -1,0 +1,262 @@
+// Command 08-database is the login, the cart and the counter of earlier lessons,
+// with the sessions kept on the server. The cookie carries an ID and no more.
+//
+//	go run ./lessons/08-database
+//	go run ./lessons/08-database -store memory
+//
+// Open http://localhost:8080 in two browsers, log in with both, and end one
+// session from the other. The login is in login.go, the cart in shop.go, and the
+// pages that list and end sessions in sessions.go.
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"html/template"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/filestore"
+	"example.com/sessions/internal/session/memstore"
+)
+
+const (
+	visits   = session.Key[int]("visits")
+	note     = session.Key[string]("note")
+	username = session.Key[string]("username")
+	shopping = session.Key[cart]("shopping")
+)
+
+const (
+	cookieName  = "database"
+	maxNote     = 250_000     // bytes that a visitor may have the server keep
+	maxNoteForm = 4 * maxNote // bytes of its form, where a letter may take three
+	maxForm     = 4096        // bytes of any other form
+)
+
+// sample is a note that takes 200 kB.
+var sample = strings.Repeat("0123456789", 20_000)
+
+func main() {
+	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	kind := flag.String("store", "file", "where sessions are kept: file or memory")
+	dir := flag.String("dir", defaultDir(), "the directory for -store file")
+	flag.Parse()
+
+	secret, err := session.SecretFromEnv("SESSION_SECRET")
+	if errors.Is(err, session.ErrNoSecret) {
+		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
+		secret = session.NewSecret()
+	}
+	store, where, err := openStore(*kind, *dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	sessions, err := session.New(secret, options(store))
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("sessions are in %s, listening on http://%s", where, *addr)
+	server := &http.Server{
+		Handler:           newHandler(sessions),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
+	log.Fatal(server.Serve(listener))
+}
+
+// defaultDir is a directory of this user's, outside the repository: what
+// visitors keep is not to be committed.
+func defaultDir() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	return filepath.Join(cache, "sessions-in-go", "08-database")
+}
+
+// openStore also says in words where the sessions are. The store is not closed:
+// it ends with the process, and the files bear that at any moment.
+func openStore(kind, dir string) (store session.Store, where string, err error) {
+	switch kind {
+	case "memory":
+		return memstore.New(), "memory", nil
+	case "file":
+		store, err = filestore.New(dir)
+		return store, dir, err
+	}
+	return nil, "", fmt.Errorf("-store is file or memory, and not %q", kind)
+}
+
+func options(store session.Store) *session.Options {
+	return &session.Options{
+		Name:            cookieName,
+		Store:           store,
+		IdleTimeout:     30 * time.Minute,
+		AbsoluteTimeout: 12 * time.Hour,
+	}
+}
+
+// newHandler returns the lesson's site. CrossOriginProtection answers 403 to a
+// POST from a page of another origin; browsers say with each POST where it comes
+// from.
+func newHandler(sessions *session.Manager) http.Handler {
+	own := ownSessions{sessions}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", home)
+	mux.HandleFunc("POST /note", readForm(maxNoteForm, keepNote))
+	mux.HandleFunc("GET /login", loginForm)
+	mux.HandleFunc("POST /login", readForm(maxForm, atMost(maxLogins, login)))
+	mux.HandleFunc("POST /logout", logout)
+	mux.HandleFunc("GET /forget.css", forget)
+	mux.HandleFunc("GET /products", listProducts)
+	mux.HandleFunc("POST /add_to_cart/{id}", addToCart)
+	mux.HandleFunc("GET /cart", showCart)
+	mux.HandleFunc("GET /checkout", checkout)
+	mux.HandleFunc("POST /checkout", readForm(maxForm, placeOrder))
+	mux.HandleFunc("GET /sessions", signedIn(own.list))
+	mux.HandleFunc("POST /sessions/end", readForm(maxForm, signedIn(own.end)))
+	mux.HandleFunc("POST /sessions/end-others", signedIn(own.endOthers))
+	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
+}
+
+// home counts its visits, which is the one change here that a GET makes. With
+// Update none is lost: if another tab has saved the session meanwhile, the
+// manager loads what that one saved, and calls the function again on it.
+func home(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	visits.Update(s, func(n int) int { return n + 1 })
+	kept := stored(s)
+	show(w, http.StatusOK, "home", map[string]any{
+		"User":       user(s),
+		"Visits":     visits.Get(s),
+		"Note":       note.Get(s),
+		"NoteBytes":  len(note.Get(s)),
+		"MaxNote":    maxNote,
+		"Sent":       cookieBytes(r),
+		"ClientSide": clientSideBytes(kept),
+		"TooLarge":   clientSideBytes(kept)-len("=") > 4096,
+		"Kept":       len(kept),
+		"ID":         s.ID(),
+		"Ends":       s.Expires().UTC(),
+		"Permanent":  s.Permanent(),
+		"OwnSecret":  os.Getenv("SESSION_SECRET") != "",
+	})
+}
+
+// stored returns what the store keeps of a session: its values, and Flask's mark
+// of a permanent one, as JSON that leaves < as it is.
+func stored(s *session.Session) []byte {
+	var data bytes.Buffer
+	encoder := json.NewEncoder(&data)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(struct {
+		Permanent bool   `json:"_permanent,omitempty"`
+		Visits    int    `json:"visits,omitempty"`
+		Note      string `json:"note,omitempty"`
+		Username  string `json:"username,omitempty"`
+		Shopping  cart   `json:"shopping,omitzero"`
+	}{s.Permanent(), visits.Get(s), note.Get(s), username.Get(s), shopping.Get(s)})
+	if err != nil {
+		log.Print(err)
+	}
+	return bytes.TrimSpace(data.Bytes())
+}
+
+// clientSideBytes is the length of the cookie, name and value, that would carry
+// the values themselves: the cookie of lessons 01 to 07.
+func clientSideBytes(values []byte) int {
+	return len(cookieName+"=") + base64.RawURLEncoding.EncodedLen(len(values)) +
+		len(".ZVPxAA") + len(".") + base64.RawURLEncoding.EncodedLen(sha256.Size)
+}
+
+// cookieBytes is the length of the cookie that came with the request.
+func cookieBytes(r *http.Request) int {
+	n := 0
+	for _, c := range r.CookiesNamed(cookieName) {
+		n += len(c.Name + "=" + c.Value)
+	}
+	return n
+}
+
+// keepNote keeps what would never fit into a cookie. There is a bound even so:
+// it is the server's disk now that fills.
+func keepNote(w http.ResponseWriter, r *http.Request) {
+	text := r.PostForm.Get("note")
+	if r.PostForm.Has("sample") {
+		text = sample
+	}
+	switch {
+	case text == "" && !r.PostForm.Has("note"):
+		problem(w, http.StatusBadRequest, "The form has no field note.")
+		return
+	case len(text) > maxNote:
+		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("A note has %d bytes at the most. This one has %d.", maxNote, len(text)))
+		return
+	case !utf8.ValidString(text):
+		problem(w, http.StatusBadRequest, "The note is not text in UTF-8.")
+		return
+	}
+	note.Set(session.From(r), text)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// readForm reads a posted form of at most limit bytes before next runs.
+func readForm(limit int64, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		err := r.ParseForm()
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("The form is too large: more than %d bytes.", limit))
+			return
+		}
+		if err != nil {
+			problem(w, http.StatusBadRequest, "The form is damaged.")
+			return
+		}
+		next(w, r)
+	}
+}
+
+//go:embed pages.html
+var pagesHTML string
+
+var pages = template.Must(template.New("pages").Parse(pagesHTML))
+
+// show answers with a page that no cache may keep, not even the browser's own.
+func show(w http.ResponseWriter, status int, page string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := pages.ExecuteTemplate(w, page, data); err != nil {
+		log.Print(err)
+	}
+}
+
+func problem(w http.ResponseWriter, status int, text string) {
+	show(w, status, "problem", text)
+}
+
+// unavailable is the answer when the store fails under one of these pages. Where
+// the session itself cannot be loaded or saved, the manager answers the same.
+func unavailable(w http.ResponseWriter, err error) {
+	log.Print(err)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+}

@@ -1,0 +1,738 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/filestore"
+	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/webtest"
+)
+
+// What the tutorial promises of a database.
+
+func TestLargerAmountsOfDataAreKept(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	text := strings.Repeat("ü<\n", 50_000) // 200 kB
+	page := browser.Post("/note", url.Values{"note": {text}})
+	mustShow(t, page, "It has 200000 bytes.")
+	mustShow(t, page, html.EscapeString(text))
+}
+
+func TestSampleHasTwoHundredKilobytes(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	page := browser.Post("/note", url.Values{"note": {"mine"}, "sample": {"yes"}})
+	mustShow(t, page, "It has 200000 bytes.")
+	mustShow(t, page, "so there would be\n      none.")
+}
+
+func TestDataIsNotSentWithEveryRequest(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	mustShow(t, browser.Get("/"), "no cookie")
+	short := len(browser.Cookie("/", cookieName))
+	page := browser.Post("/note", url.Values{"sample": {"yes"}})
+	if long := len(browser.Cookie("/", cookieName)); long != short || long > 100 {
+		t.Errorf("a cookie of %d bytes became one of %d", short, long)
+	}
+	mustShow(t, page, fmt.Sprintf("%d bytes: the session ID", len("database=")+short))
+}
+
+// The page computes what a client-side session would send. Here one sends it.
+func TestPageTellsWhatAClientSideCookieWouldTake(t *testing.T) {
+	fill := func(s *session.Session) {
+		visits.Set(s, 2)
+		note.Set(s, "<b>ü</b>")
+		username.Set(s, "admin")
+		shopping.Set(s, cart{}.add("1", "NEXT"))
+		s.SetPermanent(true)
+	}
+	clientSide, err := session.New(secret, &session.Options{Name: cookieName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	s, _ := clientSide.Load(r)
+	fill(s)
+	if err := clientSide.Save(w, r, s); err != nil {
+		t.Fatal(err)
+	}
+	c := w.Result().Cookies()[0]
+
+	store := memstore.New()
+	browser := visitor(t, store, func(s *session.Session) { fill(s); visits.Set(s, 1) })
+	mustShow(t, browser.Get("/"), fmt.Sprintf("would take %d bytes", len(c.Name+"="+c.Value)))
+}
+
+func TestSessionOutlivesTheProgram(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	browser := webtest.NewBrowser(t, site(t, files(t, dir)))
+	browser.Get("/")
+	browser.Handler = site(t, files(t, dir))
+	mustShow(t, browser.Get("/"), "You have visited this page 2 times.")
+}
+
+func TestSessionInMemoryEndsWithTheProgram(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	browser.Get("/")
+	browser.Handler = site(t, memstore.New())
+	mustShow(t, browser.Get("/"), "You have visited this page 1 times.")
+}
+
+// A database has no part in this: the browser keeps the ID or it does not.
+func TestSessionOutlivesTheBrowserIfItIsPermanent(t *testing.T) {
+	for keep, want := range map[string]string{"": "/login", "keep": "/sessions"} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			browser := webtest.NewBrowser(t, site(t, memstore.New()))
+			form := url.Values{"username": {"admin"}, "password": {"password"}}
+			if keep != "" {
+				form.Set("keep", "yes")
+			}
+			if page := browser.Post("/login", form); page.Path != "/sessions" {
+				t.Fatalf("after login the browser is at %s: %s", page.Path, page.Body)
+			}
+			browser.Restart()
+			if page := browser.Get("/sessions"); page.Path != want {
+				t.Errorf("after a restart the browser is at %s", page.Path)
+			}
+		})
+	}
+}
+
+func TestSessionsAreListedWithTheirTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // a bubble begins with the year 2000
+		store := memstore.New()
+		laptop := signedInAt(t, store)
+		time.Sleep(10 * time.Minute)
+		phone := signedInAt(t, store)
+		time.Sleep(5 * time.Minute)
+		mustBeAt(t, phone.Get("/cart"), "/cart")
+
+		page := laptop.Get("/sessions")
+		if n := len(idsOn(page)); n != 2 {
+			t.Errorf("%d sessions are listed, want 2", n)
+		}
+		mine, others, _ := strings.Cut(page.Body, "Another browser") // which began later
+		for part, times := range map[string][]string{
+			mine:   {"This browser", "00:00:00 UTC", "<dt>Last used</dt><dd>now</dd>", "00:45:00 UTC"},
+			others: {"00:10:00 UTC", "00:15:00 UTC", "00:45:00 UTC"},
+		} {
+			for _, want := range times {
+				if !strings.Contains(part, want) {
+					t.Errorf("there is no %q in %s", want, part)
+				}
+			}
+		}
+	})
+}
+
+func TestEndedSessionIsOutWithItsNextRequest(t *testing.T) {
+	store := memstore.New()
+	laptop, phone := signedInAt(t, store), signedInAt(t, store)
+	ids := idsOn(laptop.Get("/sessions"))
+	if len(ids) != 2 {
+		t.Fatalf("the page lists %q, want two sessions", ids)
+	}
+	for _, id := range ids {
+		if !strings.Contains(laptop.Get("/").Body, id) { // the home page names this browser's
+			laptop.Post("/sessions/end", url.Values{"id": {id}})
+		}
+	}
+	mustBeAt(t, phone.Get("/sessions"), "/login")
+	mustBeAt(t, laptop.Get("/sessions"), "/sessions")
+}
+
+func TestEndingThisSessionIsALogout(t *testing.T) {
+	browser := signedInAt(t, memstore.New())
+	id := idsOn(browser.Get("/sessions"))[0]
+	mustBeAt(t, browser.Post("/sessions/end", url.Values{"id": {id}}), "/login")
+	if value := browser.Cookie("/", cookieName); value != "" {
+		t.Errorf("the cookie is still there: %s", value)
+	}
+}
+
+func TestEndOthersLeavesThisSession(t *testing.T) {
+	store := memstore.New()
+	laptop, phone, tablet := signedInAt(t, store), signedInAt(t, store), signedInAt(t, store)
+	page := laptop.Post("/sessions/end-others", nil)
+	if ids := idsOn(page); len(ids) != 1 {
+		t.Errorf("%d sessions are left", len(ids))
+	}
+	mustShow(t, page, "This browser")
+	mustBeAt(t, phone.Get("/sessions"), "/login")
+	mustBeAt(t, tablet.Get("/sessions"), "/login")
+}
+
+func TestEndOthersEndsACopyOfThisCookieToo(t *testing.T) {
+	store := memstore.New()
+	browser := signedInAt(t, store)
+	thief := webtest.NewBrowser(t, site(t, store))
+	thief.SetCookie(cookieName, browser.Cookie("/", cookieName))
+	mustBeAt(t, thief.Get("/sessions"), "/sessions")
+	browser.Post("/sessions/end-others", nil)
+	mustBeAt(t, thief.Get("/sessions"), "/login")
+	mustBeAt(t, browser.Get("/sessions"), "/sessions")
+}
+
+func TestEndOthersMeetsOneThatEndsByItself(t *testing.T) {
+	store := &faulty{Store: memstore.New()}
+	laptop, phone := signedInAt(t, store), signedInAt(t, store)
+	store.afterList = func() { phone.Post("/logout", nil) }
+	mustBeAt(t, laptop.Post("/sessions/end-others", nil), "/sessions")
+}
+
+func TestNobodyEndsSomebodyElsesSession(t *testing.T) {
+	store := memstore.New()
+	browser, stranger := signedInAt(t, store), webtest.NewBrowser(t, site(t, store))
+	other := regexp.MustCompile(`[0-9a-f]{64}`).FindString(stranger.Get("/").Body)
+	for _, id := range []string{other, "", "x", "../x", "<script>", strings.Repeat("0", 64)} {
+		page := browser.Post("/sessions/end", url.Values{"id": {id}})
+		mustBe(t, page, http.StatusNotFound, "You have no such session.")
+		mustNotShow(t, page, "<script")
+	}
+	mustShow(t, stranger.Get("/"), "2 times")
+
+	mustBeAt(t, stranger.Post("/sessions/end", url.Values{"id": idsOn(browser.Get("/sessions"))}), "/login")
+	mustBeAt(t, stranger.Post("/sessions/end-others", nil), "/login")
+	mustBeAt(t, browser.Get("/sessions"), "/sessions")
+}
+
+// The limits of lesson 07.
+
+func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	mustShow(t, browser.Get("/login"), `href="/forget.css"`)
+	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
+		t.Errorf("Clear-Site-Data is %s", got)
+	}
+}
+
+func TestLimitGoneCopyIsDeadAfterLogout(t *testing.T) {
+	store := memstore.New()
+	browser := signedInAt(t, store)
+	copied := browser.Cookie("/", cookieName)
+	browser.Post("/logout", nil)
+	browser.SetCookie(cookieName, copied)
+	mustBeAt(t, browser.Get("/sessions"), "/login")
+}
+
+func TestLimitGoneOlderCookieRollsNothingBack(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	browser.Get("/")
+	older := browser.Cookie("/", cookieName)
+	browser.Get("/")
+	browser.SetCookie(cookieName, older)
+	mustShow(t, browser.Get("/"), "You have visited this page 3 times.")
+}
+
+// The processes share nothing but the store, and each has loaded the session
+// before the other saves it.
+func TestLimitGoneTwoTabsLoseNothing(t *testing.T) {
+	store := &meeting{Store: memstore.New()}
+	browser := webtest.NewBrowser(t, site(t, store))
+	browser.Get("/")
+	store.next(2)
+	atOnce(t, browser, "GET", "/", nil, site(t, store), site(t, store))
+	mustShow(t, browser.Get("/"), "You have visited this page 4 times.")
+	store.next(2)
+	atOnce(t, browser, "POST", "/add_to_cart/3", nil, site(t, store), site(t, store))
+	mustShow(t, browser.Get("/cart"), "Headphones x 2 = $199.98")
+}
+
+// An order is placed once.
+
+func TestOrderIsPlacedOnceHoweverOftenTheButtonIsPressed(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	form := withOrder(t, browser, "1", "1", "3")
+	for range 3 {
+		page := browser.Post("/checkout", form)
+		mustShow(t, page, "Order 1 is placed, its total is $2099.97. Thank you!")
+		mustShow(t, page, "Your cart is empty")
+		mustList(t, page, "Order 1: $2099.97")
+	}
+}
+
+func TestOrderIsPlacedOnceByTwoProcessesAtOnce(t *testing.T) {
+	store := &meeting{Store: memstore.New()}
+	browser := webtest.NewBrowser(t, site(t, store))
+	form := withOrder(t, browser, "1")
+	store.next(2)
+	atOnce(t, browser, "POST", "/checkout", form, site(t, store), site(t, store))
+	mustList(t, browser.Get("/cart"), "Order 1: $999.99")
+}
+
+func TestOrderIsPlacedOnceByADoubleClick(t *testing.T) {
+	store := &meeting{Store: memstore.New()}
+	browser := webtest.NewBrowser(t, site(t, store))
+	form := withOrder(t, browser, "1")
+	store.next(2)
+	atOnce(t, browser, "POST", "/checkout", form, browser.Handler, browser.Handler)
+	mustList(t, browser.Get("/cart"), "Order 1: $999.99")
+}
+
+func TestOrderIsPlacedOnceFromAnOlderCookie(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	form := withOrder(t, browser, "1")
+	older := browser.Cookie("/", cookieName)
+	browser.Post("/checkout", form)
+	browser.SetCookie(cookieName, older)
+	mustShow(t, browser.Get("/cart"), "Your cart is empty")
+	mustList(t, browser.Post("/checkout", form), "Order 1: $999.99")
+}
+
+func TestOrderPageOfAnotherCartOrdersNothing(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	form := withOrder(t, browser, "1")
+	browser.Post("/add_to_cart/2", nil) // in another tab
+	page := browser.Post("/checkout", form)
+	mustShow(t, page, "Nothing was ordered")
+	mustShow(t, page, "Smartphone x 1 = $499.99")
+
+	browser.Post("/checkout", withOrder(t, browser))
+	again := withOrder(t, browser, "3")
+	mustList(t, browser.Post("/checkout", form), "Order 1: $1499.98") // pressed late
+	mustShow(t, browser.Post("/checkout", again), "Order 2 is placed, its total is $99.99.")
+}
+
+func TestOrderWithoutAnIDIsTheCartAsItIs(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	withOrder(t, browser, "3")
+	mustShow(t, browser.Post("/checkout", nil), "Order 1 is placed, its total is $99.99.")
+	mustList(t, browser.Post("/checkout", nil), "Order 1: $99.99")
+}
+
+func TestSessionRemembersTwentyOrders(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for range 21 {
+		browser.Post("/checkout", withOrder(t, browser, "3"))
+	}
+	var want []string
+	for n := 2; n <= 21; n++ {
+		want = append(want, fmt.Sprintf("Order %d: $99.99", n))
+	}
+	mustList(t, browser.Get("/cart"), want...)
+}
+
+// The cart, in three processes behind one address.
+
+func TestCartWalksAcrossThreeProcesses(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	var asked atomic.Int64
+	processes := []http.Handler{site(t, files(t, dir)), site(t, files(t, dir)), site(t, files(t, dir))}
+	roundRobin := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		processes[asked.Add(1)%3].ServeHTTP(w, r)
+	})
+	browser := webtest.NewBrowser(t, roundRobin)
+	form := withOrder(t, browser, "1", "1", "3", "2")
+	mustShow(t, browser.Get("/cart"), "Laptop x 2 = $1999.98")
+	for range 3 {
+		page := browser.Post("/checkout", form)
+		mustShow(t, page, "Order 1 is placed, its total is $2599.96.")
+		mustList(t, page, "Order 1: $2599.96")
+	}
+}
+
+func TestTenOfAProductIsTheMost(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for range 10 {
+		browser.Post("/add_to_cart/3", nil)
+	}
+	form := withOrder(t, browser, "3")
+	mustShow(t, browser.Get("/products"), "(10 in your cart, which is the most)")
+	mustShow(t, browser.Get("/cart"), "Headphones x 10 = $999.90")
+	browser.Post("/add_to_cart/3", nil) // another tab tries once more
+	mustList(t, browser.Post("/checkout", form), "Order 1: $999.90")
+}
+
+func TestUnknownProductIsNotFoundAndNothingIsStored(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for _, id := range []string{"0", "4", "-1", "+1", "01", "1%00", "%3Cscript%3E", strings.Repeat("9", 5000)} {
+		page := browser.Post("/add_to_cart/"+id, nil)
+		mustBe(t, page, http.StatusNotFound, "There is no such product.")
+		mustNotShow(t, page, "<script")
+	}
+	if value := browser.Cookie("/", cookieName); value != "" {
+		t.Errorf("stored under %s", value)
+	}
+}
+
+func TestCartOfAnOlderReleaseIsReadWithCare(t *testing.T) {
+	for _, stored := range []any{
+		cart{Items: map[string]int{"1": -5, "7": 3}, Next: "X"}, []string{"1"}, "text", nil,
+		map[string]any{"items": map[string]float64{"1": 1.5}},
+	} {
+		browser := visitor(t, memstore.New(), func(s *session.Session) {
+			session.Key[any](shopping).Set(s, stored)
+		})
+		mustShow(t, browser.Get("/cart"), "Your cart is empty")
+		mustList(t, browser.Post("/checkout", url.Values{"order": {"X"}}))
+		browser.Post("/add_to_cart/2", nil)
+		mustShow(t, browser.Get("/cart"), "Total: $499.99")
+	}
+}
+
+// Logging in and out.
+
+func TestLoginBeginsASessionWithANewID(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	browser := webtest.NewBrowser(t, site(t, store))
+	browser.Post("/note", url.Values{"note": {"left by somebody"}})
+	planted := browser.Cookie("/", cookieName)
+	mustBeAt(t, browser.Post("/login", url.Values{"username": {"admin"}, "password": {"password"}}), "/sessions")
+	if browser.Cookie("/", cookieName) == planted {
+		t.Error("the ID from before the login has become the user's")
+	}
+	mustNotShow(t, browser.Get("/"), "left by somebody")
+
+	attacker := webtest.NewBrowser(t, site(t, store))
+	attacker.SetCookie(cookieName, planted)
+	mustBeAt(t, attacker.Get("/sessions"), "/login")
+	mustShow(t, attacker.Get("/"), "You are not signed in.")
+}
+
+func TestWrongPasswordAndUnknownUserGetTheSameAnswer(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for _, name := range []string{"admin", "nobody"} {
+		page := browser.Post("/login", url.Values{"username": {name}, "password": {"Password"}})
+		mustBe(t, page, http.StatusForbidden, "Invalid credentials")
+		mustNotShow(t, page, `"Password"`)
+	}
+	if value := browser.Cookie("/", cookieName); value != "" {
+		t.Errorf("a failed login set %s", value)
+	}
+}
+
+func TestSessionOfARemovedUserIsNobodys(t *testing.T) {
+	browser := visitor(t, memstore.New(), func(s *session.Session) { signIn(s, "left-us") })
+	mustBeAt(t, browser.Get("/sessions"), "/login")
+	mustShow(t, browser.Get("/"), "You are not signed in.")
+}
+
+func TestUnusedSessionEndsAfterThirtyMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := signedInAt(t, memstore.New())
+		time.Sleep(30*time.Minute - time.Second)
+		mustBeAt(t, browser.Get("/sessions"), "/sessions")
+		time.Sleep(30 * time.Minute)
+		mustBeAt(t, browser.Get("/sessions"), "/login")
+	})
+}
+
+func TestBusySessionEndsAfterTwelveHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := signedInAt(t, memstore.New())
+		time.Sleep(20*time.Minute - time.Second)
+		for range 12*3 - 1 {
+			mustBeAt(t, browser.Get("/sessions"), "/sessions")
+			time.Sleep(20 * time.Minute)
+		}
+		mustBeAt(t, browser.Get("/sessions"), "/sessions")
+		time.Sleep(time.Second)
+		mustBeAt(t, browser.Get("/sessions"), "/login")
+	})
+}
+
+// What can go wrong.
+
+func TestStoreThatIsDownIsA503(t *testing.T) {
+	store := &faulty{Store: memstore.New()}
+	browser := signedInAt(t, store)
+	known := browser.Cookie("/", cookieName)
+	store.down.Store(true)
+	stranger := webtest.NewBrowser(t, site(t, store))
+	for _, page := range []webtest.Page{
+		browser.Get("/"), browser.Get("/sessions"), browser.Post("/note", url.Values{"note": {"x"}}),
+		browser.Post("/sessions/end-others", nil), browser.Post("/logout", nil), stranger.Get("/"),
+	} {
+		if page.Status != 503 || page.Body != "Service Unavailable\n" || page.Header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %d %q, Set-Cookie %q", page.Path, page.Status, page.Body, page.Header.Get("Set-Cookie"))
+		}
+	}
+	store.down.Store(false)
+	if browser.Cookie("/", cookieName) != known {
+		t.Error("the browser lost its cookie")
+	}
+	mustBeAt(t, browser.Get("/sessions"), "/sessions")
+}
+
+func TestListThatFailsIsA503(t *testing.T) {
+	store := &faulty{Store: memstore.New()}
+	browser := signedInAt(t, store)
+	store.listDown.Store(true)
+	for _, page := range []webtest.Page{
+		browser.Get("/sessions"), browser.Post("/sessions/end", url.Values{"id": {"x"}}), browser.Post("/sessions/end-others", nil),
+	} {
+		mustBe(t, page, http.StatusServiceUnavailable, "Service Unavailable\n")
+	}
+	store.listDown.Store(false)
+	signedInAt(t, store)
+	store.afterList = func() { store.listDown.Store(true) } // when one is to be ended
+	if page := browser.Post("/sessions/end-others", nil); page.Status != 503 || page.Path != "/sessions/end-others" {
+		t.Errorf("%s: %d, want 503", page.Path, page.Status)
+	}
+}
+
+func TestNoteThatIsTooLargeOrNoTextIsRefused(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	browser.Post("/note", url.Values{"note": {"the first"}})
+	for _, test := range []struct {
+		note   string
+		status int
+		says   string
+	}{
+		{strings.Repeat("x", maxNote+1), 413, "A note has 250000 bytes at the most. This one has 250001."},
+		{strings.Repeat("x", 1<<20), 413, "The form is too large"},
+		{"\xff", 400, "not text in UTF-8"},
+	} {
+		mustBe(t, browser.Post("/note", url.Values{"note": {test.note}}), test.status, test.says)
+	}
+	mustBe(t, browser.Post("/note", nil), 400, "The form has no field note.")
+	mustShow(t, browser.Get("/"), "the first")
+	mustShow(t, browser.Post("/note", url.Values{"note": {strings.Repeat("ü", maxNote/2)}}), "It has 250000 bytes.")
+}
+
+func TestTypedHTMLStaysText(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for _, page := range []webtest.Page{
+		browser.Post("/note", url.Values{"note": {"</textarea><script>"}}),
+		browser.Post("/login", url.Values{"username": {`"><script>`}}),
+		browser.Get("/cart?order=%3Cscript%3E"),
+	} {
+		mustNotShow(t, page, "<script")
+	}
+}
+
+func TestOtherFormsAreShort(t *testing.T) {
+	browser := signedInAt(t, memstore.New())
+	form := url.Values{"username": {strings.Repeat("x", 1<<20)}, "password": {"x"}}
+	for _, path := range []string{"/login", "/checkout", "/sessions/end"} {
+		mustBe(t, browser.Post(path, form), http.StatusRequestEntityTooLarge, "The form is too large: more than 4096 bytes.")
+	}
+}
+
+func TestChangesTakeAPostFromThisSite(t *testing.T) {
+	browser := signedInAt(t, memstore.New())
+	for _, path := range []string{"/note", "/logout", "/add_to_cart/1", "/sessions/end", "/sessions/end-others"} {
+		mustBe(t, browser.Get(path), http.StatusMethodNotAllowed, "")
+		r := httptest.NewRequest("POST", webtest.Origin+path, nil)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		mustBe(t, browser.Send(r), http.StatusForbidden, "")
+	}
+	mustBeAt(t, browser.Get("/sessions"), "/sessions")
+}
+
+func TestUnknownStoreIsRefused(t *testing.T) {
+	if _, _, err := openStore("postgres", t.TempDir()); err == nil {
+		t.Error("-store postgres was opened")
+	}
+	for _, kind := range []string{"file", "memory"} {
+		store, _, err := openStore(kind, filepath.Join(t.TempDir(), "sessions"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.(interface{ Close() error }).Close()
+	}
+}
+
+var secret = bytes.Repeat([]byte("s"), 32)
+
+// manager is that of one process. A slow machine is no store that is down.
+func manager(t *testing.T, store session.Store) *session.Manager {
+	t.Helper()
+	opts := options(store)
+	opts.StoreTimeout = 30 * time.Second
+	sessions, err := session.New(secret, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
+}
+
+func site(t *testing.T, store session.Store) http.Handler {
+	t.Helper()
+	return newHandler(manager(t, store))
+}
+
+// files is a store as one process opens it.
+func files(t *testing.T, dir string) session.Store {
+	t.Helper()
+	store, err := filestore.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+// visitor is a browser whose session holds what fill puts there.
+func visitor(t *testing.T, store session.Store, fill func(*session.Session)) *webtest.Browser {
+	t.Helper()
+	browser := webtest.NewBrowser(t, manager(t, store).Handler(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) { fill(session.From(r)) })))
+	browser.Get("/")
+	browser.Handler = site(t, store)
+	return browser
+}
+
+// signedInAt is a browser of the admin's. It takes no password, which would take
+// a hash.
+func signedInAt(t *testing.T, store session.Store) *webtest.Browser {
+	t.Helper()
+	return visitor(t, store, func(s *session.Session) { signIn(s, "admin") })
+}
+
+// withOrder fills the cart, and returns the form of the order page.
+func withOrder(t *testing.T, browser *webtest.Browser, ids ...string) url.Values {
+	t.Helper()
+	for _, id := range ids {
+		mustShow(t, browser.Post("/add_to_cart/"+id, nil), "<h1>Products</h1>")
+	}
+	page := browser.Get("/checkout")
+	match := regexp.MustCompile(`name="order" value="(\w+)"`).FindStringSubmatch(page.Body)
+	if match == nil {
+		t.Fatalf("no order on %s: %s", page.Path, page.Body)
+	}
+	return url.Values{"order": {match[1]}}
+}
+
+// idsOn returns the IDs in the forms of the page of sessions.
+func idsOn(page webtest.Page) []string {
+	var ids []string
+	for _, match := range regexp.MustCompile(`name="id" value="([0-9a-f]+)"`).FindAllStringSubmatch(page.Body, -1) {
+		ids = append(ids, match[1])
+	}
+	return ids
+}
+
+// atOnce sends the same request, with the browser's cookies, to several handlers.
+func atOnce(t *testing.T, browser *webtest.Browser, method, path string, form url.Values, handlers ...http.Handler) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, handler := range handlers {
+		all.Go(func() {
+			r := httptest.NewRequest(method, webtest.Origin+path, strings.NewReader(form.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.AddCookie(&http.Cookie{Name: cookieName, Value: browser.Cookie("/", cookieName)})
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if w.Code >= 400 {
+				t.Errorf("%s %s: %d %s", method, path, w.Code, w.Body)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// meeting is a store where some requests wait for each other: each has loaded the
+// session before the first of them saves it.
+type meeting struct {
+	session.Store
+	expected atomic.Int64
+	here     sync.WaitGroup
+}
+
+// next lets the next n loads wait for each other.
+func (m *meeting) next(n int) {
+	m.here.Add(n)
+	m.expected.Store(int64(n))
+}
+
+func (m *meeting) Load(ctx context.Context, id string) (session.Record, error) {
+	rec, err := m.Store.Load(ctx, id)
+	if m.expected.Add(-1) >= 0 {
+		m.here.Done()
+		m.here.Wait()
+	}
+	return rec, err
+}
+
+// faulty is a store that can be down, all of it or its index, or slow to list.
+type faulty struct {
+	session.Store
+	down, listDown atomic.Bool
+	afterList      func() // done once
+}
+
+var errDown = errors.New("connection refused")
+
+func (f *faulty) Load(ctx context.Context, id string) (session.Record, error) {
+	if f.down.Load() {
+		return session.Record{}, errDown
+	}
+	return f.Store.Load(ctx, id)
+}
+
+func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error {
+	if f.down.Load() {
+		return errDown
+	}
+	return f.Store.Save(ctx, id, rec)
+}
+
+func (f *faulty) List(ctx context.Context, owner string) ([]session.Record, error) {
+	if f.down.Load() || f.listDown.Load() {
+		return nil, errDown
+	}
+	records, err := f.Store.List(ctx, owner)
+	if then := f.afterList; then != nil {
+		f.afterList = nil
+		then()
+	}
+	return records, err
+}
+
+// mustList says which orders are on the page, all of them.
+func mustList(t *testing.T, page webtest.Page, want ...string) {
+	t.Helper()
+	var orders []string
+	for _, match := range regexp.MustCompile(`<li>(Order [^<]*)</li>`).FindAllStringSubmatch(page.Body, -1) {
+		orders = append(orders, match[1])
+	}
+	if page.Status != http.StatusOK || !slices.Equal(orders, want) {
+		t.Errorf("%s: %d, orders %q, want %q", page.Path, page.Status, orders, want)
+	}
+}
+
+func mustBeAt(t *testing.T, page webtest.Page, path string) {
+	t.Helper()
+	if page.Path != path || page.Status != 200 {
+		t.Errorf("the browser is at %s: %d, want %s", page.Path, page.Status, path)
+	}
+}
+
+func mustShow(t *testing.T, page webtest.Page, want string) {
+	t.Helper()
+	mustBe(t, page, http.StatusOK, want)
+}
+
+func mustNotShow(t *testing.T, page webtest.Page, unwanted string) {
+	t.Helper()
+	if strings.Contains(page.Body, unwanted) {
+		t.Errorf("%s: %s, which has %q", page.Path, page.Body, unwanted)
+	}
+}
+
+func mustBe(t *testing.T, page webtest.Page, status int, want string) {
+	t.Helper()
+	if page.Status != status || !strings.Contains(page.Body, want) {
+		t.Errorf("%s: %d %.2000s, want %d %.200q", page.Path, page.Status, page.Body, status, want)
+	}
+}
