@@ -227,13 +227,13 @@ func serverError(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, http.StatusText(status), status)
 }
 
-// addCookie adds c in place of an earlier cookie of its name: a response is not
-// to set one cookie twice (RFC 6265bis, section 4.1.1).
-func addCookie(h http.Header, c *http.Cookie) {
+// addCookie adds a cookie in place of an earlier one of its name: a response is
+// not to set one cookie twice (RFC 6265bis, section 4.1.1).
+func addCookie(h http.Header, name, value, attributes string) {
 	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
-		return strings.HasPrefix(line, c.Name+"=")
+		return strings.HasPrefix(line, name+"=")
 	})
-	h.Add("Set-Cookie", c.String())
+	h.Add("Set-Cookie", name+"="+value+attributes)
 }
 
 // keepPrivate marks a response that depends on the session. Vary makes a cache

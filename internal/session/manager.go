@@ -20,7 +20,12 @@ const (
 type Manager struct {
 	opts   Options
 	signer *signer
-	queue  queue // of saves to the store
+
+	// What follows the value in a cookie that ends with the browser, and in a
+	// permanent one. They are written once, as net/http checks every byte again.
+	browser, permanent string
+
+	queue queue // of saves to the store
 }
 
 // New returns a manager that signs with secret, 32 bytes at the least;
@@ -39,6 +44,7 @@ func New(secret []byte, opts *Options) (*Manager, error) {
 	}
 	m := &Manager{opts: o, signer: newSigner(o.Hash, o.Salt, secrets...)}
 	m.signer.maxSize = maxCookie - len(o.Name)
+	m.browser, m.permanent = o.attributes(0), o.attributes(int(o.Lifetime/time.Second))
 	if o.Store == nil {
 		m.signer.timeLimit = m.timeLimit()
 	}
@@ -198,7 +204,7 @@ func (m *Manager) save(h http.Header, r *http.Request, s *Session, now time.Time
 	case len(s.values) > 0:
 		return m.sendCookie(h, s, payload, now)
 	case !s.signedAt.IsZero():
-		addCookie(h, m.opts.cookie("", -1))
+		addCookie(h, m.opts.Name, "", m.opts.attributes(-1))
 		s.signedAt = time.Time{}
 	}
 	return nil
@@ -219,11 +225,11 @@ func (m *Manager) sendCookie(h http.Header, s *Session, payload []byte, now time
 	if len(signed) > m.signer.maxSize {
 		return tooLarge(len(m.opts.Name)+len(signed), s.values)
 	}
-	maxAge := 0
+	attributes := m.browser
 	if s.permanent {
-		maxAge = int(m.opts.Lifetime / time.Second)
+		attributes = m.permanent
 	}
-	addCookie(h, m.opts.cookie(signed, maxAge))
+	addCookie(h, m.opts.Name, signed, attributes)
 	s.signedAt, s.resign = now.Truncate(time.Second), false
 	return nil
 }

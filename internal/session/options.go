@@ -146,7 +146,7 @@ func checkSecrets(secrets [][]byte) error {
 // checkCookie refuses what net/http would drop from the cookie or edit, and
 // what browsers would not keep.
 func (o *Options) checkCookie() error {
-	cookie := o.cookie("", 0)
+	cookie := o.cookie(0)
 	if err := cookie.Valid(); err != nil {
 		return fmt.Errorf("the cookie is not valid: %w", err)
 	}
@@ -204,9 +204,14 @@ func (o *Options) checkTimes() error {
 // like the one that was set: browsers tell cookies apart by name, domain, path
 // and partition, and drop one that breaks the promise of its name. Max-Age is in
 // seconds; 0 leaves it out, and a negative one deletes.
-func (o *Options) cookie(value string, maxAge int) *http.Cookie {
+func (o *Options) cookie(maxAge int) *http.Cookie {
 	return &http.Cookie{
-		Name: o.Name, Value: value, Path: o.Path, Domain: o.Domain, MaxAge: maxAge,
+		Name: o.Name, Path: o.Path, Domain: o.Domain, MaxAge: maxAge,
 		Secure: o.Secure, HttpOnly: true, SameSite: o.SameSite, Partitioned: o.Partitioned,
 	}
+}
+
+// attributes returns what follows the value in a cookie of this Max-Age.
+func (o *Options) attributes(maxAge int) string {
+	return strings.TrimPrefix(o.cookie(maxAge).String(), o.Name+"=")
 }
