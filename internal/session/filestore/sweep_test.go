@@ -143,6 +143,9 @@ func TestWhatACrashLeavesIsSwept(t *testing.T) {
 	if err := s.Save(t.Context(), live, record("ada", time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	bobs := newID("bob's") // was ada's a moment ago
+	plant(t, s, bobs, record("ada", time.Hour))
+	plant(t, s, bobs, record("bob", time.Hour))
 	gone := newID("gone")
 	plant(t, s, gone, record("ada", time.Hour))
 	plant(t, s, newID("gone too"), record("bob", time.Hour))
@@ -161,6 +164,9 @@ func TestWhatACrashLeavesIsSwept(t *testing.T) {
 	}
 	if records, err := s.List(t.Context(), "ada"); err != nil || len(records) != 1 {
 		t.Errorf("List = %v, %v, want the live one", records, err)
+	}
+	if err := s.Delete(t.Context(), bobs); err != nil {
+		t.Fatal(err)
 	}
 	sweepAll(t, s)
 	if marks := find(t, s, "owners/*/*/*"); len(marks) != 1 || filepath.Base(marks[0]) != live {
@@ -186,6 +192,23 @@ func TestWhatACrashLeavesIsSwept(t *testing.T) {
 	defer next.Close()
 	if temps := find(t, s, "tmp/*"); len(temps) > 0 {
 		t.Errorf("New left %v", temps)
+	}
+}
+
+// TestTheSweeperLooksAgain: what it saw may be over when it has the lock.
+func TestTheSweeperLooksAgain(t *testing.T) {
+	s, id := newStore(t), newID("a")
+	if err := s.Save(t.Context(), id, record("ada", time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := s.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	err = errors.Join(removeMark(t.Context(), root, ownerDir("ada"), id), removeExpired(t.Context(), root, id))
+	if records, listErr := s.List(t.Context(), "ada"); err != nil || listErr != nil || len(records) != 1 {
+		t.Errorf("%v, List = %v, %v", err, records, listErr)
 	}
 }
 

@@ -62,6 +62,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
 			t.Fatal(err)
 		}
+		files := openFiles(t)
 		rec, err := s.Load(t.Context(), id) // needs no lock
 		if err != nil {
 			t.Fatal(err)
@@ -100,6 +101,9 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		mustBe(t, "Save behind the lock", s.Save(ctx, id, rec), context.DeadlineExceeded)
 		mustHold(t, s, id, "first")
 		mustBeClean(t, dir)
+		if n := openFiles(t); n > files {
+			t.Errorf("%d files are open, %d before", n, files)
+		}
 		s.Close()
 	})
 }
