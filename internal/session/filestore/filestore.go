@@ -24,15 +24,15 @@
 // has flock: Linux, macOS, the BSDs and illumos. Elsewhere, as on Windows, one
 // process may, with one Store. Do not share it over a network file system.
 //
-// The directory is opened anew for each call. So one that was moved, unmounted or
+// The directory is opened anew for each call. So one that was moved, removed or
 // replaced by a file makes every call fail, rather than tell every visitor that
 // there is no such session; and all is well again, without a restart, as soon as
-// it is back, or an empty one in its place. The store makes what is missing in
+// it is back, or an empty one is in its place. The store makes what is missing in
 // the directory, but the directory itself only in [New].
 //
 // To back up, copy the directory, while the program runs or not: each file is
-// whole at any time. Leave out tmp, locks and, if List may forget sessions until
-// they are saved again, owners.
+// whole at any time. tmp and locks are not needed. Who restores a copy restores
+// the sessions that have ended since, too.
 //
 // Read this file first, then record.go (the file of a record), owners.go (the
 // index for List), sweep.go (what goes by itself), dir.go and lock_unix.go.
@@ -214,8 +214,8 @@ func (s *Store) change(ctx context.Context, id string, do func(*os.Root) error) 
 
 // save writes the record beside the old one and puts it in its place. It compares
 // versions twice: first so as not to write for nothing, and again where it counts,
-// under the lock. The lock is not held while the disk works, so that no process
-// keeps the others out for long.
+// under the lock. The lock is not held while the disk takes the record, so that no
+// process keeps the others out for long.
 func save(ctx context.Context, root *os.Root, rec session.Record) error {
 	if _, err := compare(root, rec.ID, rec.Version); err != nil {
 		return err
