@@ -44,7 +44,7 @@ type Store interface {
 type Record struct {
 	ID      string    // the hash of the session ID, in hex; safe to show
 	Data    []byte    // the values, as JSON; empty when the session has ended
-	Owner   string    // whose session it is, "" for a stranger's
+	Owner   string    // whose session it is, in UTF-8; "" for a stranger's
 	Created time.Time // when the session began
 	Used    time.Time // when it was last saved
 	Expires time.Time // when it ends if it is not used again
