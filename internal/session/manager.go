@@ -71,6 +71,7 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 	var found *Session
 	var foundIn string
 	var refused error
+	var ended bool
 	for _, c := range cookies {
 		if c.Value == "" || found != nil && c.Value == foundIn {
 			continue
@@ -81,6 +82,7 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 			return nil, err
 		case err != nil:
 			refused = cmp.Or(refused, err)
+			ended = ended || errors.Is(err, ErrEnded)
 		case found != nil:
 			return m.newSession(now), fmt.Errorf("%w: two of them hold", ErrDuplicate)
 		default:
@@ -91,7 +93,7 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 		return found, nil
 	}
 	s := m.newSession(now)
-	s.stored.ended = errors.Is(refused, ErrEnded)
+	s.stored.ended = ended
 	return s, refused
 }
 
@@ -236,7 +238,7 @@ func (m *Manager) sendCookie(h http.Header, s *Session, payload []byte, now time
 
 // encode returns the values of s and the package's own, as JSON.
 func (m *Manager) encode(s *Session) ([]byte, error) {
-	for _, name := range []string{permanentKey, createdKey} {
+	for _, name := range []string{permanentKey, createdKey, ownerKey, allKeys} {
 		if _, taken := s.values[name]; taken {
 			return nil, fmt.Errorf("%w: key %q is the package's own", ErrValue, name)
 		}

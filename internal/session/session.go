@@ -103,11 +103,11 @@ func (s *Session) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	if len(s.values) == 0 && !s.permanent && s.signedAt.IsZero() {
+	if len(s.values) == 0 && !s.permanent && s.owner == "" && s.signedAt.IsZero() {
 		return // nothing was there
 	}
 	now := time.Now()
-	s.stored.leave()
+	s.stored.renew = true
 	s.changes = nil
 	s.do(allKeys, func(st *state) { *st = state{values: make(map[string]value), created: now} })
 }

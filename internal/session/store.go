@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // Store keeps server-side sessions: the values stay on the server, and the
@@ -74,11 +75,10 @@ const afterlife = time.Minute
 
 // stored is a server-side session's place in its store.
 type stored struct {
-	id       string // the session ID, a secret of the browser's; "" until it is needed
-	version  int64  // of the record that was loaded or saved, 0 when there is none
-	previous string // the ID that Clear left, whose record is to go
-	renew    bool   // it is to get a new ID
-	ended    bool   // it ended before this request came to it: nothing is saved
+	id      string // the session ID, a secret of the browser's; "" until it is needed
+	version int64  // of the record that was loaded or saved, 0 when there is none
+	renew   bool   // it is to get a new ID, as after Renew or Clear
+	ended   bool   // it ended before this request came to it: nothing is saved
 }
 
 // sessionID returns the ID, of which a new session has none before it is saved.
@@ -87,14 +87,6 @@ func (p *stored) sessionID() string {
 		p.id = rand.Text()
 	}
 	return p.id
-}
-
-// leave begins a session with an ID of its own.
-func (p *stored) leave() {
-	if p.version > 0 {
-		p.previous = p.id
-	}
-	*p = stored{previous: p.previous, ended: p.ended}
 }
 
 // hashID returns the name of a record: hex, so that it is a safe file name, and
@@ -167,14 +159,14 @@ func (m *Manager) keepRecord(ctx context.Context, s *Session, now time.Time) ([]
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.opts.StoreTimeout)
 	defer cancel()
 	if s.stored.version > 0 {
-		leave, err := m.queue.enter(ctx, s.stored.id)
+		leave, err := m.queue.enter(ctx, hashID(s.stored.id))
 		if err != nil {
 			return nil, storeError(err)
 		}
 		defer leave()
 	}
 	err := m.put(ctx, s, now)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrStore) {
 		err = ErrEnded
 	}
 	return []byte(s.stored.id), err
@@ -185,8 +177,11 @@ func (m *Manager) keepRecord(ctx context.Context, s *Session, now time.Time) ([]
 func (m *Manager) put(ctx context.Context, s *Session, now time.Time) error {
 	for {
 		err := m.tryPut(ctx, s, now)
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, ErrConflict) || errors.Is(err, ErrStore) {
 			return err
+		}
+		if ctx.Err() != nil {
+			return storeError(ctx.Err())
 		}
 		rec, err := m.opts.Store.Load(ctx, hashID(s.stored.id))
 		if err != nil {
@@ -213,6 +208,9 @@ func (s *Session) rebase(rec Record) error {
 			c.apply(&newer)
 		}
 	}()
+	for _, c := range s.changes[min(len(changes), len(s.changes)):] { // made meanwhile
+		c.apply(&newer)
+	}
 	s.state = newer
 	s.signedAt, s.stored.version = rec.Used, rec.Version
 	return nil
@@ -224,14 +222,12 @@ func (m *Manager) tryPut(ctx context.Context, s *Session, now time.Time) error {
 	switch {
 	case s.stored.ended:
 		return ErrEnded
-	case s.stored.previous != "":
-		return m.putCleared(ctx, s, now)
+	case s.stored.version == 0 && len(s.values) == 0:
+		return nil // there is nothing, and there was nothing
 	case s.stored.version > 0 && len(s.values) == 0:
 		return m.putEmptied(ctx, s, now)
 	case s.stored.version > 0 && s.stored.renew:
 		return m.putRenewed(ctx, s, now)
-	case len(s.values) == 0:
-		return nil // there is nothing, and there was nothing
 	}
 	return m.putRecord(ctx, s, now)
 }
@@ -241,6 +237,9 @@ func (m *Manager) putRecord(ctx context.Context, s *Session, now time.Time) erro
 	data, err := m.encode(s)
 	if err != nil {
 		return err
+	}
+	if !utf8.ValidString(s.owner) {
+		return fmt.Errorf("%w: the owner is not UTF-8", ErrValue)
 	}
 	id := hashID(s.stored.sessionID())
 	err = m.opts.Store.Save(ctx, id, Record{
@@ -254,33 +253,19 @@ func (m *Manager) putRecord(ctx context.Context, s *Session, now time.Time) erro
 	return nil
 }
 
-// putCleared stores what was set after Clear, and ends what was before it. In
-// that order: if the second fails, the visitor still has the session that was.
-func (m *Manager) putCleared(ctx context.Context, s *Session, now time.Time) error {
-	if len(s.values) > 0 {
-		if err := m.putRecord(ctx, s, now); err != nil {
-			return err
-		}
+// putEmptied ends a session that has no value left, unless another request gave it
+// one meanwhile.
+func (m *Manager) putEmptied(ctx context.Context, s *Session, now time.Time) error {
+	if err := m.bury(ctx, hashID(s.stored.id), s.stored.version, now); err != nil {
+		return err
 	}
-	if err := m.opts.Store.Delete(ctx, hashID(s.stored.previous)); err != nil {
-		return storeError(err)
-	}
-	s.stored.previous = ""
+	m.opts.Store.Delete(ctx, hashID(s.stored.id)) // if that fails, it expires
+	s.stored = stored{}
 	return nil
 }
 
-// putEmptied ends a session whose last value was removed, unless another request
-// gave it one meanwhile.
-func (m *Manager) putEmptied(ctx context.Context, s *Session, now time.Time) error {
-	if err := m.bury(ctx, s, now); err != nil {
-		return err
-	}
-	id := s.stored.id
-	s.stored = stored{}
-	return storeError(m.opts.Store.Delete(ctx, hashID(id)))
-}
-
-// putRenewed stores s under a new ID and buries the old one.
+// putRenewed stores s under a new ID and buries the old one. In that order: if the
+// second fails, the visitor still has the session that was.
 func (m *Manager) putRenewed(ctx context.Context, s *Session, now time.Time) error {
 	old := s.stored
 	s.stored = stored{}
@@ -290,19 +275,21 @@ func (m *Manager) putRenewed(ctx context.Context, s *Session, now time.Time) err
 	if err != nil {
 		return err
 	}
-	if err := m.bury(ctx, s, now); err != nil {
-		return errors.Join(err, m.opts.Store.Delete(ctx, hashID(renewed.id)))
+	if err := m.bury(ctx, hashID(old.id), old.version, now); err != nil {
+		if e := m.delete(context.WithoutCancel(ctx), hashID(renewed.id)); e != nil {
+			return e
+		}
+		return err
 	}
 	s.stored = renewed
 	return nil
 }
 
-// bury swaps the record of s for one without data or owner, which tells requests
-// that are on their way from strangers'.
-func (m *Manager) bury(ctx context.Context, s *Session, now time.Time) error {
-	id := hashID(s.stored.id)
+// bury swaps a record of this version for one without data or owner, which tells
+// requests that are on their way from strangers'.
+func (m *Manager) bury(ctx context.Context, id string, version int64, now time.Time) error {
 	return storeError(m.opts.Store.Save(ctx, id, Record{
-		ID: id, Created: s.created, Used: now, Expires: now.Add(afterlife), Version: s.stored.version,
+		ID: id, Created: now, Used: now, Expires: now.Add(afterlife), Version: version,
 	}))
 }
 
@@ -332,14 +319,27 @@ func (m *Manager) Sessions(ctx context.Context, owner string) ([]Record, error) 
 // [Session.ID] returns. The error is [ErrNotFound] when the owner has no such
 // session, so that nobody ends somebody else's, or [ErrStore].
 func (m *Manager) End(ctx context.Context, owner, id string) error {
-	records, err := m.Sessions(ctx, owner)
-	if err != nil {
-		return err
+	for {
+		records, err := m.Sessions(ctx, owner)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(records, func(rec Record) bool { return rec.ID == id })
+		if i < 0 {
+			return ErrNotFound
+		}
+		// Deleting would not tell whether it had just moved to another ID.
+		err = m.buryNow(ctx, records[i])
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
+			return cmp.Or(err, m.delete(ctx, id))
+		}
 	}
-	if !slices.ContainsFunc(records, func(rec Record) bool { return rec.ID == id }) {
-		return ErrNotFound
-	}
-	return m.delete(ctx, id)
+}
+
+func (m *Manager) buryNow(ctx context.Context, rec Record) error {
+	ctx, cancel := context.WithTimeout(ctx, m.opts.StoreTimeout)
+	defer cancel()
+	return m.bury(ctx, rec.ID, rec.Version, time.Now())
 }
 
 // Revoke ends all sessions of an owner, everywhere and at once, as after a change
@@ -367,7 +367,7 @@ func (m *Manager) delete(ctx context.Context, id string) error {
 // queue lets one save of a session run at a time, first come first served.
 type queue struct {
 	mu   sync.Mutex
-	last map[string]chan struct{} // by session ID: closed when the last in line leaves
+	last map[string]chan struct{} // by record: closed when the last in line leaves
 }
 
 // enter waits for its turn, which ends when leave is called. When the context

@@ -268,13 +268,124 @@ func TestSetAfterClearIsASessionWithAnotherID(t *testing.T) {
 	s.Clear()
 	name.Set(s, "ada")
 	cookie := sent(t, save(t, m, s))
-	refused(t, m, planted, session.ErrNotFound)
+
+	// A request that was on its way with the old cookie must not replace the new.
+	late := refused(t, m, planted, session.ErrEnded)
+	visits.Set(late, 1)
+	if h := save(t, m, late); !late.IsNew() || h.Get("Set-Cookie") != "" {
+		t.Errorf("a late request sets %s", h.Get("Set-Cookie"))
+	}
 	s = load(t, m, cookie)
 	if s.ID() == before || name.Get(s) != "ada" || visits.Get(s) != 0 {
 		t.Error("something of the planted session is left")
 	}
 	if records := sessionsOf(t, m, "mallory"); len(records) != 0 {
 		t.Errorf("the session after Clear has the owner of the one before: %v", records)
+	}
+}
+
+func TestClearBesideAnotherRequest(t *testing.T) {
+	for what, test := range map[string]struct {
+		other  func(*session.Session)
+		cookie bool // that the clearing answer deletes
+		owned  int  // sessions that live afterwards
+	}{
+		"that saves":      {write, true, 0},
+		"that renews":     {(*session.Session).Renew, false, 1},
+		"that clears":     {(*session.Session).Clear, false, 0},
+		"that logs in":    {func(s *session.Session) { s.Clear(); s.SetOwner("ada"); visits.Set(s, 1) }, false, 1},
+		"that takes away": {func(s *session.Session) { visits.Delete(s) }, false, 0},
+	} {
+		m, _ := newStored(t, session.Options{})
+		cookie := owned(t, m, "ada")
+		s, other := load(t, m, cookie), load(t, m, cookie)
+		test.other(other)
+		save(t, m, other)
+		s.Clear()
+		if got := save(t, m, s).Get("Set-Cookie"); (got != "") != test.cookie {
+			t.Errorf("%s: Set-Cookie %q", what, got)
+		}
+		if got := len(sessionsOf(t, m, "ada")); got != test.owned {
+			t.Errorf("%s: %d sessions live, want %d", what, got, test.owned)
+		}
+	}
+}
+
+func TestClearForgetsTheOwnerOfANewSession(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	s := load(t, m)
+	s.SetOwner("ada")
+	s.Clear()
+	visits.Set(s, 1)
+	save(t, m, s)
+	if records := sessionsOf(t, m, "ada"); len(records) != 0 {
+		t.Errorf("records %v", records)
+	}
+}
+
+// Two logins at once, as of a double click, make one session.
+func TestTwoLoginsAtOnceMakeOneSession(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	cookies := 0
+	for _, s := range []*session.Session{load(t, m, cookie), load(t, m, cookie)} {
+		s.Clear()
+		s.SetOwner("ada")
+		visits.Set(s, 1)
+		if sent(t, save(t, m, s)) != "" {
+			cookies++
+		}
+	}
+	if got := len(sessionsOf(t, m, "ada")); got != 1 || cookies != 1 {
+		t.Errorf("%d sessions and %d cookies, want one of each", got, cookies)
+	}
+}
+
+// A save in two steps whose second fails leaves no session that nobody opens.
+func TestRenewThatFailsHalfWayLeavesNothing(t *testing.T) {
+	for what, change := range map[string]func(*session.Session){
+		"Renew": (*session.Session).Renew, "login": func(s *session.Session) { s.Clear(); s.SetOwner("ada"); visits.Set(s, 1) },
+	} {
+		m, store := newStored(t, session.Options{})
+		cookie := owned(t, m, "ada")
+		s := load(t, m, cookie)
+		change(s)
+		calls := 0
+		store.onSave = func(context.Context) error {
+			if calls++; calls == 2 {
+				return errors.New("full")
+			}
+			return nil
+		}
+		w := httptest.NewRecorder()
+		if err := m.Save(w, request(), s); !errors.Is(err, session.ErrStore) || w.Header().Get("Set-Cookie") != "" {
+			t.Errorf("%s: %v, %v, want ErrStore and no cookie", what, err, w.Header())
+		}
+		if records := sessionsOf(t, m, "ada"); len(records) != 1 || records[0].ID != load(t, m, cookie).ID() {
+			t.Errorf("%s: records %v, want the one that was", what, records)
+		}
+	}
+}
+
+func TestStoreThatAlwaysConflicts(t *testing.T) {
+	m, store := newStored(t, session.Options{StoreTimeout: time.Second})
+	cookie := signedIn(t, m)
+	s := load(t, m, cookie)
+	write(s)
+	deadline := time.Now().Add(time.Second)
+	store.onSave = func(context.Context) error { return session.ErrConflict }
+	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrStore) || time.Since(deadline) > 5*time.Second {
+		t.Errorf("%v after %v, want ErrStore", err, time.Since(deadline))
+	}
+}
+
+func TestOwnerThatIsNotUTF8(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	s := load(t, m)
+	visits.Set(s, 1)
+	s.SetOwner("a\xff")
+	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrValue) {
+		t.Errorf("%v, want ErrValue", err)
 	}
 }
 
@@ -638,6 +749,32 @@ func TestOwnersSessions(t *testing.T) {
 	})
 }
 
+// A session that gets a new ID just then is not told to have ended.
+func TestEndBesideRenew(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s := load(t, m, cookie)
+	id := s.ID()
+	s.Renew()
+	var renewed string
+	store.onSave = func(context.Context) error {
+		store.onSave = nil
+		renewed = sent(t, save(t, m, s))
+		return nil
+	}
+	err := m.End(t.Context(), "ada", id)
+	if !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("End: %v, want ErrNotFound", err)
+	}
+	if got := load(t, m, renewed).ID(); got == id {
+		t.Error("no new ID")
+	}
+	if err := m.End(t.Context(), "ada", sessionsOf(t, m, "ada")[0].ID); err != nil {
+		t.Error(err)
+	}
+	refused(t, m, renewed, session.ErrNotFound)
+}
+
 func TestOwnersNeedAStore(t *testing.T) {
 	m := newManager(t, session.Options{})
 	_, err := m.Sessions(t.Context(), "ada")
@@ -660,6 +797,13 @@ func TestOfSeveralIDsTheOneThatLivesCounts(t *testing.T) {
 	s := load(t, m, old)
 	s.Renew()
 	save(t, m, s)
+	for _, cookies := range []string{"session=x; " + old, old + "; session=x"} {
+		late, _ := m.Load(request(cookies))
+		visits.Set(late, 1)
+		if h := save(t, m, late); h.Get("Set-Cookie") != "" {
+			t.Errorf("a renewed ID beside a bad cookie sets %s", h.Get("Set-Cookie"))
+		}
+	}
 	for _, cookies := range []string{dead + "; " + live, live + "; " + dead, old + "; " + live, live + "; " + old} {
 		if s := load(t, m, cookies); visits.Get(s) != 1 {
 			t.Error("the session that lives was not found")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 
 	"example.com/sessions/internal/session"
 )
@@ -38,18 +39,21 @@ func (own ownSessions) end(w http.ResponseWriter, r *http.Request, name string) 
 // copy of its cookie has no session of their own, and is to be out as well.
 func (own ownSessions) endOthers(w http.ResponseWriter, r *http.Request, name string) {
 	s := session.From(r)
-	records, err := own.Sessions(r.Context(), name)
-	for _, rec := range records {
-		if rec.ID == s.ID() {
-			continue
+	for {
+		records, err := own.Sessions(r.Context(), name)
+		others := slices.DeleteFunc(records, func(rec session.Record) bool { return rec.ID == s.ID() })
+		for _, rec := range others {
+			if e := own.End(r.Context(), name, rec.ID); !errors.Is(e, session.ErrNotFound) {
+				err = cmp.Or(err, e)
+			} // else it has ended, or has another ID now: then it is in the next list
 		}
-		if e := own.End(r.Context(), name, rec.ID); !errors.Is(e, session.ErrNotFound) { // it may have ended by itself
-			err = cmp.Or(err, e)
+		if err != nil {
+			unavailable(w, err)
+			return
 		}
-	}
-	if err != nil {
-		unavailable(w, err)
-		return
+		if len(others) == 0 {
+			break
+		}
 	}
 	s.Renew()
 	http.Redirect(w, r, "/sessions", http.StatusSeeOther)

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 		{"a record that is gone is not saved", goneIsNotSaved},
 		{"deleting twice is no error", deleteTwice},
 		{"an expired record is no record", expiredIsNone},
+		{"a record expires when its time comes", expiresInTime},
 		{"data of any size and bytes", anyData},
 		{"what goes in and out is a copy", copies},
 		{"an owner's records are listed", listed},
@@ -155,8 +156,9 @@ func savedIsLoaded(t *testing.T, s session.Store) {
 		}
 	}
 	records, err := s.List(t.Context(), "ada")
-	if err != nil || len(records) != 1 || !bytes.Equal(records[0].Data, want.Data) || records[0].Version != 1 {
-		t.Errorf("List = %+v, %v", records, err)
+	if err != nil || len(records) != 1 || !bytes.Equal(records[0].Data, want.Data) || records[0].Version != 1 ||
+		!records[0].Created.Equal(got.Created) || !records[0].Used.Equal(got.Used) || !records[0].Expires.Equal(got.Expires) {
+		t.Errorf("List = %+v, %v, want what Load returns: %+v", records, err, got)
 	}
 }
 
@@ -193,9 +195,12 @@ func createdOnce(t *testing.T, s session.Store) {
 }
 
 func staleIsConflict(t *testing.T, s session.Store) {
-	id := create(t, s, record("1"))
+	rec, other := record("1"), newID()
+	rec.Owner = newID()
+	id := create(t, s, rec)
 	old := load(t, s, id)
 	save(t, s, id, old)
+	old.Owner = other
 	for _, version := range []int64{1, 3, 99} {
 		old.Version, old.Data = version, []byte("stale")
 		mustBe(t, fmt.Sprint("Save of version ", version), s.Save(t.Context(), id, old), session.ErrConflict)
@@ -203,6 +208,8 @@ func staleIsConflict(t *testing.T, s session.Store) {
 	if got := load(t, s, id); string(got.Data) != "1" || got.Version != 2 {
 		t.Errorf("data %q, version %d", got.Data, got.Version)
 	}
+	mustList(t, s, rec.Owner, id)
+	mustList(t, s, other)
 }
 
 func goneIsNotSaved(t *testing.T, s session.Store) {
@@ -254,6 +261,29 @@ func expiredIsNone(t *testing.T, s session.Store) {
 	save(t, s, id, soon)
 	_, err = s.Load(t.Context(), id)
 	mustBe(t, "Load after its time moved to the past", err, session.ErrNotFound)
+}
+
+// expiresInTime waits for a real clock, as a real store has no other.
+func expiresInTime(t *testing.T, s session.Store) {
+	rec := record("x")
+	rec.Owner = newID()
+	rec.Expires = time.Now().Add(1500 * time.Millisecond)
+	id := create(t, s, rec)
+	for tick := time.Tick(20 * time.Millisecond); ; <-tick {
+		_, err := s.Load(t.Context(), id)
+		switch late := time.Since(rec.Expires); {
+		case err != nil && late < -time.Second:
+			t.Fatalf("gone %v before its time: %v", -late, err)
+		case err == nil && late > time.Second:
+			t.Fatalf("still there %v after its time", late)
+		case err != nil:
+			mustBe(t, "Load after its time", err, session.ErrNotFound)
+			mustList(t, s, rec.Owner)
+			rec.Version = 1
+			mustBe(t, "Save after its time", s.Save(t.Context(), id, rec), session.ErrNotFound)
+			return
+		}
+	}
 }
 
 func anyData(t *testing.T, s session.Store) {
