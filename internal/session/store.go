@@ -250,6 +250,7 @@ func (m *Manager) putRecord(ctx context.Context, s *Session, now time.Time) erro
 		return storeError(err)
 	}
 	s.stored.version++
+	s.stored.renew = false // a new session has its ID for itself
 	return nil
 }
 
