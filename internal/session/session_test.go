@@ -179,6 +179,33 @@ func TestUpdateLosesNothingBetweenGoroutines(t *testing.T) {
 	}
 }
 
+func TestUpdateRunsAgainWhenTheValueMovedOn(t *testing.T) {
+	s := load(t, newManager(t, session.Options{}))
+	runs := 0
+	got := visits.Update(s, func(n int) int {
+		if runs++; runs == 1 {
+			visits.Set(s, 10) // as another goroutine would, just then
+		}
+		return n + 1
+	})
+	if got != 11 || visits.Get(s) != 11 || runs != 2 {
+		t.Errorf("Update = %d in %d runs, visits %d, want 11 in 2", got, runs, visits.Get(s))
+	}
+}
+
+func TestDeleteByItselfIsAChange(t *testing.T) {
+	m := newManager(t, session.Options{})
+	s := load(t, m)
+	visits.Set(s, 1)
+	name.Set(s, "x")
+	s = load(t, m, sent(t, save(t, m, s)))
+	name.Delete(s)
+	s = load(t, m, sent(t, save(t, m, s)))
+	if _, ok := name.Lookup(s); ok || visits.Get(s) != 1 {
+		t.Error("the deletion was not saved")
+	}
+}
+
 func TestUpdateMayUseTheSession(t *testing.T) {
 	s := load(t, newManager(t, session.Options{}))
 	visits.Set(s, 1)
