@@ -99,7 +99,7 @@ func (w *responseWriter) begin() error {
 
 // answerError answers in place of a handler that is not to be heard.
 func (m *Manager) answerError(w http.ResponseWriter, r *http.Request, message string, err error) {
-	if r.Context().Err() == nil { // otherwise the client has gone
+	if !errors.Is(err, context.Canceled) { // a client that went away during the load
 		m.opts.Logger.ErrorContext(r.Context(), message, "error", err)
 	}
 	w.Header().Set("Cache-Control", "no-store")
@@ -132,7 +132,7 @@ func (w *responseWriter) Header() http.Header {
 }
 
 // end begins the response of a handler that wrote nothing, and reports what was
-// changed too late.
+// changed or read too late.
 func (w *responseWriter) end() {
 	if w.begin() != nil {
 		return

@@ -87,7 +87,7 @@ type change struct {
 	apply func(*state)
 }
 
-// These stand for a key in the list of changes.
+// These stand for a key in the list of changes, so no value can have their names.
 const (
 	allKeys  = "(all keys)"
 	ownerKey = "(owner)"
@@ -95,10 +95,10 @@ const (
 
 // Clear removes every value and makes the session no longer permanent. If it is
 // still empty when the response begins, the browser is told to delete the cookie
-// that brought it. What is set after Clear belongs to a session that begins now, so log a
-// visitor in by clearing first: nothing that was there before, planted or left
-// behind, is carried into the login (session fixation, OWASP Session Management
-// Cheat Sheet).
+// that brought it. What is set after Clear belongs to a session that begins now,
+// on the server with a new ID and no owner. So log a visitor in by clearing first:
+// nothing that was there before, planted or left behind, is carried into the login
+// (session fixation, OWASP Session Management Cheat Sheet).
 func (s *Session) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -331,8 +331,11 @@ func (m *Manager) End(ctx context.Context, owner, id string) error {
 		}
 		// Deleting would not tell whether it had just moved to another ID.
 		err = m.buryNow(ctx, records[i])
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) {
-			return cmp.Or(err, m.delete(ctx, id))
+		switch {
+		case err == nil:
+			return m.delete(ctx, id)
+		case !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound):
+			return err
 		}
 	}
 }

@@ -712,6 +712,17 @@ func TestClientThatHangsUp(t *testing.T) {
 	if log.Len() > 0 {
 		t.Errorf("log %s, want none for a client that went", log)
 	}
+
+	// What could not be saved is in the log, whether or not somebody waits for it.
+	store.onLoad, store.onSave = nil, func(context.Context) error { return errors.New("full") }
+	ctx, cancel = context.WithCancel(t.Context())
+	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		write(session.From(r))
+		cancel()
+	})).ServeHTTP(httptest.NewRecorder(), request(cookie).WithContext(ctx))
+	if !strings.Contains(log.String(), "not saved") {
+		t.Errorf("log %q, want that the session was not saved", log)
+	}
 }
 
 func TestOwnersSessions(t *testing.T) {
