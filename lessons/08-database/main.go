@@ -3,6 +3,7 @@
 //
 //	go run ./lessons/08-database
 //	go run ./lessons/08-database -store memory
+//	go run ./lessons/08-database -store redis://localhost:6379/0
 //
 // Open http://localhost:8080 in two browsers, log in with both, and end one
 // session from the other. The login is in login.go, the cart in shop.go, and the
@@ -31,6 +32,7 @@ import (
 	"example.com/sessions/internal/session"
 	"example.com/sessions/internal/session/filestore"
 	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/session/redisstore"
 )
 
 const (
@@ -52,7 +54,7 @@ var sample = strings.Repeat("0123456789", 20_000)
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
-	kind := flag.String("store", "file", "where sessions are kept: file or memory")
+	kind := flag.String("store", "file", "where sessions are kept: file, memory, or the URL of a Redis")
 	dir := flag.String("dir", defaultDir(), "the directory for -store file")
 	flag.Parse()
 
@@ -92,16 +94,19 @@ func defaultDir() string {
 }
 
 // openStore also says in words where the sessions are. The store is not closed:
-// it ends with the process, and the files bear that at any moment.
+// it ends with the process, and each of them bears that at any moment.
 func openStore(kind, dir string) (store session.Store, where string, err error) {
-	switch kind {
-	case "memory":
+	switch {
+	case kind == "memory":
 		return memstore.New(), "memory", nil
-	case "file":
+	case kind == "file":
 		store, err = filestore.New(dir)
 		return store, dir, err
+	case strings.HasPrefix(kind, "redis"):
+		store, err = redisstore.New(kind)
+		return store, "Redis", err
 	}
-	return nil, "", fmt.Errorf("-store is file or memory, and not %q", kind)
+	return nil, "", errors.New("-store is file, memory, or a URL that begins with redis:// or rediss://")
 }
 
 func options(store session.Store) *session.Options {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -473,6 +474,23 @@ func TestStoreThatIsDownIsA503(t *testing.T) {
 	mustBeAt(t, browser.Get("/sessions"), "/sessions")
 }
 
+// A site can start before its Redis does.
+func TestRedisThatIsNotThereIsA503(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close() // so nobody listens there
+	store, _, err := openStore("redis://"+listener.Addr().String(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := webtest.NewBrowser(t, site(t, store)).Get("/")
+	if page.Status != 503 || page.Header.Get("Set-Cookie") != "" {
+		t.Errorf("answered %d, Set-Cookie %q", page.Status, page.Header.Get("Set-Cookie"))
+	}
+}
+
 func TestListThatFailsIsA503(t *testing.T) {
 	store := &faulty{Store: memstore.New()}
 	browser := signedInAt(t, store)
@@ -540,10 +558,12 @@ func TestChangesTakeAPostFromThisSite(t *testing.T) {
 }
 
 func TestUnknownStoreIsRefused(t *testing.T) {
-	if _, _, err := openStore("postgres", t.TempDir()); err == nil {
-		t.Error("-store postgres was opened")
+	for _, kind := range []string{"", "memory:", "postgres://u:hunter2@localhost", "redis://u:hunter2@", "redis+tls://u:hunter2@h"} {
+		if _, _, err := openStore(kind, t.TempDir()); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("-store %q: %v", kind, err)
+		}
 	}
-	for _, kind := range []string{"file", "memory"} {
+	for _, kind := range []string{"file", "memory", "redis://localhost:1/0", "rediss://localhost"} {
 		store, _, err := openStore(kind, filepath.Join(t.TempDir(), "sessions"))
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,44 @@
+//go:build unix
+
+package redisstore
+
+import (
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Redis that hangs keeps nobody waiting longer than StoreTimeout.
+func TestFrozenRedisIs503InTime(t *testing.T) {
+	r := startRedis(t)
+	s := r.store(t)
+	m := newManager(t, s, 200*time.Millisecond)
+	cookie := begin(t, m)
+	signal(t, r.cmd.Process, syscall.SIGSTOP)
+	began := time.Now()
+	codes := make(chan int)
+	for range 40 { // more than there are connections
+		go func() { codes <- visit(m, cookie, increment).StatusCode }()
+	}
+	for range 40 {
+		if code := <-codes; code != 503 {
+			t.Errorf("answered %d, want 503", code)
+		}
+	}
+	if d := time.Since(began); d > 1500*time.Millisecond {
+		t.Errorf("it took %v to say so", d)
+	}
+	signal(t, r.cmd.Process, syscall.SIGCONT)
+	eventually(t, func() bool { return visit(m, cookie, increment).StatusCode == 200 })
+	if n, status := seen(m, cookie); n < 1 || n > 41 || status != 200 {
+		t.Errorf("after it: %d visits, status %d", n, status)
+	}
+}
+
+func signal(t *testing.T, p *os.Process, s os.Signal) {
+	t.Helper()
+	if err := p.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,184 @@
+package redisstore
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	maxConns = 16               // connections of a pool: Redis does one thing at a time anyway
+	maxWait  = 5 * time.Second  // for a call whose context sets no earlier end
+	maxIdle  = 30 * time.Second // after which a connection is not used again: a firewall may have forgotten it
+)
+
+// pool lends connections, one to a call. A connection comes back only when each
+// command that went out has had its whole reply: the rest of a reply would be the
+// next visitor's.
+type pool struct {
+	address  string
+	tls      *tls.Config // nil without TLS
+	greeting []command
+	turns    chan struct{} // one in it for each connection that is lent
+
+	mu     sync.Mutex
+	idle   []*conn // the last to come back is the first to go
+	closed bool
+}
+
+// conn is a connection to Redis.
+type conn struct {
+	net.Conn
+	r    *bufio.Reader
+	w    *bufio.Writer
+	back time.Time // when it came back to the pool
+}
+
+// do sends the commands in one go and returns their replies. A serverError is the
+// error, but for a wrong type. It ends with the context, and at most after maxWait.
+func (p *pool) do(ctx context.Context, commands ...command) ([]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	select {
+	case p.turns <- struct{}{}:
+		defer func() { <-p.turns }()
+	case <-ctx.Done():
+		return nil, failure(ctx, ctx.Err())
+	}
+	c, err := p.lend(ctx)
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	replies, err := c.exchange(ctx, commands)
+	p.giveBack(c, err)
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	return replies, nil
+}
+
+// failure says what failed, and whether it was the context that ended.
+func failure(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if _, said := errors.AsType[serverError](err); said || errors.Is(err, errProtocol) {
+		return err
+	}
+	return fmt.Errorf("session: redisstore: %w", err)
+}
+
+// lend returns a connection that waits, or a new one.
+func (p *pool) lend(ctx context.Context) (*conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, net.ErrClosed
+	}
+	if last := len(p.idle) - 1; last >= 0 && time.Since(p.idle[last].back) < maxIdle {
+		c := p.idle[last]
+		p.idle = p.idle[:last]
+		p.mu.Unlock()
+		return c, nil
+	}
+	p.closeIdle() // they have waited longer still
+	p.mu.Unlock()
+	return p.connect(ctx)
+}
+
+// giveBack keeps a connection for the next call. After an error it is closed, and
+// so are the others that wait: a server that restarted, or that is no longer the
+// one to ask, is no better on those.
+func (p *pool) giveBack(c *conn, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.closeIdle()
+	}
+	if err != nil || p.closed {
+		c.Close()
+		return
+	}
+	c.back = time.Now()
+	p.idle = append(p.idle, c)
+}
+
+// closeIdle closes the connections that wait. The lock is held.
+func (p *pool) closeIdle() {
+	for _, c := range p.idle {
+		c.Close()
+	}
+	p.idle = nil
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.closeIdle()
+}
+
+// connect opens a connection and says the greeting.
+func (p *pool) connect(ctx context.Context) (*conn, error) {
+	var dialer interface {
+		DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	} = &net.Dialer{}
+	if p.tls != nil {
+		dialer = &tls.Dialer{Config: p.tls}
+	}
+	nc, err := dialer.DialContext(ctx, "tcp", p.address)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, maxLine), w: bufio.NewWriter(nc)}
+	if _, err := c.exchange(ctx, p.greeting); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// exchange sends commands and reads a reply to each. After an error the connection
+// is of no use: it may have more to say.
+func (c *conn) exchange(ctx context.Context, commands []command) ([]any, error) {
+	deadline, _ := ctx.Deadline()
+	c.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Now()) })
+	replies, err := c.converse(commands)
+	if !stop() && err == nil {
+		err = ctx.Err() // its deadline is spoilt
+	}
+	return replies, err
+}
+
+func (c *conn) converse(commands []command) ([]any, error) {
+	for _, command := range commands {
+		command.write(c.w)
+	}
+	if err := c.w.Flush(); err != nil {
+		return nil, err
+	}
+	replies := make([]any, len(commands))
+	for i := range replies {
+		reply, err := readReply(c.r)
+		if err != nil {
+			return nil, err
+		}
+		if no, ok := reply.(serverError); ok && !no.wrongType() {
+			return nil, no
+		}
+		replies[i] = reply
+	}
+	if c.r.Buffered() > 0 {
+		return nil, errProtocol // a reply that nobody asked for
+	}
+	return replies, nil
+}

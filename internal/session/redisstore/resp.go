@@ -1,0 +1,169 @@
+package redisstore
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// The protocol is RESP, version 2. A command is an array of strings, each with its
+// length before it, so that no value can be taken for a command:
+//
+//	*2\r\n $5\r\nHMGET\r\n $3\r\nkey\r\n      (without the spaces)
+//
+// A reply is a line, +OK, -ERR text or :1, or a string or an array with its
+// length before it, where -1 is nothing at all.
+
+// What a peer may make this process keep, whatever it says.
+const (
+	maxReply = maxRecord + 1<<16 // bytes of one reply
+	maxLine  = 4096              // bytes of a line
+	maxDepth = 4                 // arrays in arrays
+)
+
+// errProtocol is what is no reply, or not the reply to what was asked.
+var errProtocol = errors.New("session: redisstore: the server does not speak as Redis does")
+
+// serverError is a reply that says no.
+type serverError string
+
+// Error begins with the word that Redis has for the kind of error. What Redis quotes
+// is left out, as that can be a value or a password.
+func (e serverError) Error() string {
+	text, _, _ := strings.Cut(string(e), "'")
+	text, _, _ = strings.Cut(text, `"`)
+	return "session: redisstore: the server says " + strconv.QuoteToASCII(text[:min(len(text), 100)])
+}
+
+// wrongType reports whether the key holds something else than the command is for.
+// That is the one refusal that says nothing of the connection.
+func (e serverError) wrongType() bool { return strings.HasPrefix(string(e), "WRONGTYPE ") }
+
+// command is a command's name and its arguments.
+type command []string
+
+// write sends the command, or keeps it in the writer's buffer. A writer's error
+// stays until it is flushed.
+func (c command) write(w *bufio.Writer) {
+	header := func(kind byte, n int) {
+		w.WriteByte(kind)
+		w.Write(strconv.AppendInt(w.AvailableBuffer(), int64(n), 10))
+		w.WriteString("\r\n")
+	}
+	header('*', len(c))
+	for _, arg := range c {
+		header('$', len(arg))
+		w.WriteString(arg)
+		w.WriteString("\r\n")
+	}
+}
+
+// readReply returns a string, an int64, nil, a []any of these, or a serverError.
+func readReply(r *bufio.Reader) (any, error) {
+	p := parser{r: r, left: maxReply}
+	return p.reply(maxDepth)
+}
+
+// parser reads one reply. It keeps no more than what has come, and not more than
+// left: a length is a claim.
+type parser struct {
+	r    *bufio.Reader
+	left int // bytes that the reply may still have
+}
+
+func (p *parser) reply(depth int) (any, error) {
+	line, err := p.line()
+	if err != nil {
+		return nil, err
+	}
+	switch kind, rest := line[0], line[1:]; {
+	case kind == '+':
+		return rest, nil
+	case kind == '-':
+		return serverError(rest), nil
+	case kind == ':':
+		return parseInt(rest)
+	case kind == '$':
+		return p.bulk(rest)
+	case kind == '*' && depth > 0:
+		return p.array(rest, depth-1)
+	}
+	return nil, errProtocol
+}
+
+// line returns a line of at least one byte, without its end.
+func (p *parser) line() (string, error) {
+	line, err := p.r.ReadSlice('\n') // into a buffer of maxLine bytes
+	if errors.Is(err, bufio.ErrBufferFull) {
+		return "", errProtocol
+	}
+	if err != nil {
+		return "", err
+	}
+	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ok || len(text) == 0 || !p.take(len(line)) {
+		return "", errProtocol
+	}
+	return string(text), nil
+}
+
+// take reports whether the reply may have n more bytes.
+func (p *parser) take(n int) bool {
+	p.left -= n
+	return p.left >= 0
+}
+
+// parseInt reads a number that has one spelling.
+func parseInt(text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != text {
+		return 0, errProtocol
+	}
+	return n, nil
+}
+
+// bulk reads a string of which the length came.
+func (p *parser) bulk(length string) (any, error) {
+	n, err := parseInt(length)
+	if n == -1 && err == nil {
+		return nil, nil
+	}
+	if err != nil || n < 0 || n > int64(p.left) || !p.take(int(n)+2) {
+		return nil, errProtocol
+	}
+	var text strings.Builder
+	if _, err := io.CopyN(&text, p.r, n); err != nil {
+		return nil, err
+	}
+	end := make([]byte, 2)
+	if _, err := io.ReadFull(p.r, end); err != nil {
+		return nil, err
+	}
+	if string(end) != "\r\n" {
+		return nil, errProtocol
+	}
+	return text.String(), nil
+}
+
+// array reads the replies that an array is made of.
+func (p *parser) array(length string, depth int) (any, error) {
+	n, err := parseInt(length)
+	if n == -1 && err == nil {
+		return nil, nil
+	}
+	if err != nil || n < 0 {
+		return nil, errProtocol
+	}
+	var all []any
+	for range n {
+		reply, err := p.reply(depth)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, reply)
+	}
+	return all, nil
+}

@@ -1,0 +1,160 @@
+package redisstore
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func parse(text string) (any, error) {
+	return readReply(bufio.NewReaderSize(strings.NewReader(text), maxLine))
+}
+
+func TestReplies(t *testing.T) {
+	for text, want := range map[string]any{
+		"+OK\r\n":                           "OK",
+		"-ERR no\r\n":                       serverError("ERR no"),
+		":1\r\n":                            int64(1),
+		":-7\r\n":                           int64(-7),
+		"$-1\r\n":                           nil,
+		"*-1\r\n":                           nil,
+		"$0\r\n\r\n":                        "",
+		"$5\r\na\r\nbc\r\n":                 "a\r\nbc",
+		"$2\r\n\x00\xff\r\n":                "\x00\xff",
+		"*0\r\n":                            []any(nil),
+		"*3\r\n$1\r\na\r\n$-1\r\n:2\r\n":    []any{"a", nil, int64(2)},
+		"*1\r\n*1\r\n*1\r\n*1\r\n+deep\r\n": []any{[]any{[]any{[]any{"deep"}}}},
+	} {
+		got, err := parse(text)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q is %#v, %v, want %#v", text, got, err, want)
+		}
+	}
+}
+
+func TestWhatIsNoReplyIsRefused(t *testing.T) {
+	for _, text := range []string{
+		"\r\n", "\n", "OK\r\n", "+OK\n", "?1\r\n", "_\r\n", ",1.5\r\n", "#t\r\n",
+		":\r\n", ":1a\r\n", ":+1\r\n", ":01\r\n", ":-0\r\n", ": 1\r\n", ":99999999999999999999\r\n",
+		"$\r\n", "$-2\r\n", "$x\r\n", "$01\r\na\r\n", "$5\r\nabcdeXY", "$1\r\nabc\r\n", "$999999999\r\nabc", "$9223372036854775807\r\n",
+		"*-2\r\n", "*x\r\n", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n+too deep\r\n", strings.Repeat("*1\r\n", 1_000_000),
+		"+" + strings.Repeat("a", 10<<20), "+" + strings.Repeat("a", maxLine) + "\r\n",
+	} {
+		if got, err := parse(text); !errors.Is(err, errProtocol) {
+			t.Errorf("%.40q is %v, %v, want %v", text, got, err, errProtocol)
+		}
+	}
+}
+
+func TestReplyThatIsCutIsNone(t *testing.T) {
+	whole := "*4\r\n$5\r\nhello\r\n:12\r\n+OK\r\n*1\r\n$0\r\n\r\n"
+	if _, err := parse(whole); err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(whole) {
+		if got, err := parse(whole[:n]); err != io.EOF && err != io.ErrUnexpectedEOF {
+			t.Errorf("%q is %v, %v, want an early end", whole[:n], got, err)
+		}
+	}
+}
+
+// What a reply may take is counted over all its parts.
+func TestReplyHasABound(t *testing.T) {
+	for text, fits := range map[string]bool{
+		"$4\r\nabcd\r\n":                       true,
+		"$5\r\nabcde\r\n":                      false,
+		"*2\r\n+\r\n+\r\n":                     true,
+		"*99\r\n" + strings.Repeat("+\r\n", 9): false,
+		"+abcdefg\r\n":                         true,
+		"+abcdefgh\r\n":                        false,
+	} {
+		p := parser{bufio.NewReaderSize(strings.NewReader(text), maxLine), 10}
+		if _, err := p.reply(maxDepth); fits != (err == nil) {
+			t.Errorf("%q within 10 bytes: %v", text, err)
+		}
+	}
+	big := strings.Repeat("a", maxRecord)
+	if _, err := parse("$16777216\r\n" + big + "\r\n"); err != nil {
+		t.Errorf("a reply of %d bytes: %v", maxRecord, err)
+	}
+}
+
+// A length is a claim: memory is taken for what comes.
+func TestClaimedLengthTakesNoMemory(t *testing.T) {
+	for _, text := range []string{"$16000000\r\nabc", "*16000000\r\n+a\r\n"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := parse(text); err == nil {
+			t.Errorf("%q is a reply", text)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+			t.Errorf("%q took %d bytes", text, n)
+		}
+	}
+}
+
+func TestCommandSaysItsLengths(t *testing.T) {
+	var b bytes.Buffer
+	w := bufio.NewWriter(&b)
+	command{"SET", "", "a\r\nFLUSHALL\r\n"}.write(w)
+	w.Flush()
+	if want := "*3\r\n$3\r\nSET\r\n$0\r\n\r\n$13\r\na\r\nFLUSHALL\r\n\r\n"; b.String() != want {
+		t.Errorf("wrote %q, want %q", b.String(), want)
+	}
+}
+
+func TestServerErrorQuotesNothing(t *testing.T) {
+	for text, want := range map[string]string{
+		"WRONGPASS invalid username-password pair":             `"WRONGPASS invalid username-password pair"`,
+		"ERR unknown command 'EVAL', with args: 'my password'": `"ERR unknown command "`,
+		`ERR unknown command "my password"`:                    `"ERR unknown command "`,
+		"ERR \x1b[31m" + strings.Repeat("x", 1000):             `"ERR \x1b[31m` + strings.Repeat("x", 91) + `"`,
+	} {
+		if got := serverError(text).Error(); got != "session: redisstore: the server says "+want {
+			t.Errorf("%q, want %s", got, want)
+		}
+	}
+}
+
+// FuzzReply holds the parser to what a command is: what it reads as an array of
+// strings, written again, is what it read.
+func FuzzReply(f *testing.F) {
+	for _, text := range []string{
+		"+OK\r\n", "-ERR no\r\n", ":1\r\n", "$-1\r\n", "$3\r\nabc\r\n", "*2\r\n$1\r\na\r\n$0\r\n\r\n", "*1\r\n*-1\r\n", "$9\r\nab", "*9\r\n",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		rest := bytes.NewReader(text)
+		r := bufio.NewReaderSize(rest, maxLine)
+		reply, err := readReply(r)
+		if err != nil {
+			return
+		}
+		var words command
+		values, _ := reply.([]any)
+		for _, value := range values {
+			word, ok := value.(string)
+			if !ok {
+				return
+			}
+			words = append(words, word)
+		}
+		if len(words) == 0 || bytes.Contains(text, []byte("+")) {
+			return // no array, or one with another spelling of strings
+		}
+		var b bytes.Buffer
+		w := bufio.NewWriter(&b)
+		words.write(w)
+		w.Flush()
+		if read := text[:len(text)-rest.Len()-r.Buffered()]; !bytes.Equal(b.Bytes(), read) {
+			t.Errorf("%q was read as %q", read, b.Bytes())
+		}
+	})
+}
