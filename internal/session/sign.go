@@ -33,8 +33,8 @@ var (
 	// ErrTooLarge is returned when the cookie's name and value are over the 4096
 	// bytes that browsers keep (RFC 6265bis, section 5.6).
 	ErrTooLarge = errors.New("session: cookie is too large")
-	// ErrValue is returned when a value cannot be saved: JSON cannot hold it, or
-	// its key is one of the package's own.
+	// ErrValue is returned when a value cannot be saved: JSON cannot hold it, its
+	// key is one of the package's own, or the store has no room for it.
 	ErrValue = errors.New("session: value cannot be saved")
 	// ErrNoSecret is returned by [SecretFromEnv] when the variable is not set, or
 	// empty.

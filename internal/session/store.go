@@ -31,7 +31,8 @@ type Store interface {
 	// the version that is stored: it compares and swaps. rec.Version 0 says that
 	// there must be no record yet. Another version is [ErrConflict]; none, for a
 	// rec.Version above 0, is [ErrNotFound], so that a slow request never brings a
-	// session back that has ended meanwhile. An expired record is no record.
+	// session back that has ended meanwhile. An expired record is no record. One
+	// that the store has no room for, such as a very long owner, is [ErrValue].
 	Save(ctx context.Context, id string, rec Record) error
 
 	// Delete removes the record. That there is none is no error.
@@ -133,8 +134,10 @@ func isSessionID(id []byte) bool {
 
 // storeError tells what a store says of one record from a failure of the store.
 func storeError(err error) error {
-	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrCorrupt) {
-		return err
+	for _, known := range []error{nil, ErrNotFound, ErrConflict, ErrCorrupt, ErrValue} {
+		if errors.Is(err, known) {
+			return err
+		}
 	}
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -386,6 +387,20 @@ func TestOwnerThatIsNotUTF8(t *testing.T) {
 	s.SetOwner("a\xff")
 	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrValue) {
 		t.Errorf("%v, want ErrValue", err)
+	}
+}
+
+// A record that the store has no room for is the program's fault, and not the
+// store's: 500, and not 503.
+func TestRecordThatTheStoreHasNoRoomForIsA500(t *testing.T) {
+	m, store := newStored(t, session.Options{Logger: slog.New(slog.DiscardHandler)})
+	store.onSave = func(context.Context) error { return fmt.Errorf("%w: too long", session.ErrValue) }
+	w := httptest.NewRecorder()
+	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		visits.Set(session.From(r), 1)
+	})).ServeHTTP(w, request())
+	if w.Code != 500 || w.Header().Get("Set-Cookie") != "" {
+		t.Errorf("answered %d, Set-Cookie %q, want 500 and none", w.Code, w.Header().Get("Set-Cookie"))
 	}
 }
 

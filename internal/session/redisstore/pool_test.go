@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"example.com/sessions/internal/session"
 )
 
 // server is a peer that plays Redis, on the loopback.
@@ -343,7 +345,8 @@ func TestTooLargeRecordIsRefusedBeforeItIsSent(t *testing.T) {
 		t.Errorf("a record of %d bytes: %v", maxRecord, err)
 	}
 	dialled := srv.dialled.Load()
-	if err := s.Save(t.Context(), "id", record(strings.Repeat("a", maxRecord+1))); err == nil || srv.dialled.Load() != dialled {
-		t.Errorf("a byte more: %v", err)
+	err := s.Save(t.Context(), "id", record(strings.Repeat("a", maxRecord+1)))
+	if !errors.Is(err, session.ErrValue) || srv.dialled.Load() != dialled {
+		t.Errorf("a byte more: %v, want ErrValue", err)
 	}
 }

@@ -16,9 +16,9 @@
 // what has expired: nothing sweeps here. How long a record lives is measured by
 // the clock of Redis, from when it was saved.
 //
-// What survives a restart is for Redis to decide. As it comes, it keeps a snapshot
-// every few minutes: sessions of the last minutes are lost, and one that ended in
-// them is back. With
+// What survives a restart is for Redis to decide. As it comes, it takes a snapshot
+// now and then, of a site with few visitors once an hour: a crash takes the sessions
+// since the last one, and brings those back that have ended since. With
 //
 //	appendonly yes
 //	maxmemory-policy noeviction
@@ -172,7 +172,7 @@ func (s *Store) get(id string) command {
 // conflict with the first.
 func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 	if n := len(rec.Data) + len(rec.Owner); n > maxRecord {
-		return fmt.Errorf("session: redisstore: a record of %d bytes is more than the %d that are kept", n, maxRecord)
+		return fmt.Errorf("%w: redisstore: a record of %d bytes, of which it keeps %d", session.ErrValue, n, maxRecord)
 	}
 	now := time.Now()
 	replies, err := s.pool.do(ctx, command{

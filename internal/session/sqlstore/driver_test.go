@@ -1,0 +1,274 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// database is a driver that knows the statements of this package by their text,
+// keeps the table in memory, records what it is asked, and fails when told to.
+type database struct {
+	mu    sync.Mutex
+	table map[string]row
+	asked []call
+	open  int // result sets that nobody closed
+
+	// fault, if there is one, is called before a statement, BEGIN, COMMIT and
+	// ROLLBACK, and before the row after the last (END). What it returns is what
+	// goes wrong.
+	fault func(ctx context.Context, statement string) error
+	// blind has RowsAffected fail.
+	blind bool
+}
+
+// row has the columns in the order of load.
+type row [7]driver.Value
+
+const (
+	idColumn = iota
+	dataColumn
+	ownerColumn
+	createdColumn
+	usedColumn
+	expiresColumn
+	versionColumn
+)
+
+// call is a statement and its arguments.
+type call struct {
+	statement string
+	args      []any
+}
+
+// newDatabase returns a database, and the pool that leads to it.
+func newDatabase(t testing.TB) (*database, *sql.DB) {
+	d := &database{table: make(map[string]row)}
+	db := sql.OpenDB(d)
+	t.Cleanup(func() { db.Close() })
+	return d, db
+}
+
+// fail sets what goes wrong from now on.
+func (d *database) fail(fault func(ctx context.Context, statement string) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fault = fault
+}
+
+// begin records a statement, and returns what goes wrong with it.
+func (d *database) begin(ctx context.Context, statement string, args []driver.NamedValue) error {
+	c := call{statement: statement}
+	for _, arg := range args {
+		if b, ok := arg.Value.([]byte); ok {
+			arg.Value = bytes.Clone(b)
+		}
+		c.args = append(c.args, arg.Value)
+	}
+	d.mu.Lock()
+	d.asked = append(d.asked, c)
+	fault := d.fault
+	d.mu.Unlock()
+	if fault == nil {
+		return nil
+	}
+	return fault(ctx, statement)
+}
+
+// calls returns what the database was asked since the last time.
+func (d *database) calls() []call {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	asked := d.asked
+	d.asked = nil
+	return asked
+}
+
+// statements returns the texts of what the database was asked since the last time.
+func (d *database) statements() []string {
+	var texts []string
+	for _, c := range d.calls() {
+		texts = append(texts, c.statement)
+	}
+	return texts
+}
+
+// change runs a statement on the table, and returns how many rows it changed.
+func (d *database) change(statement string, args []driver.NamedValue) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	arg := func(n int) driver.Value { return args[n-1].Value }
+	switch statement {
+	case insert:
+		old, found := d.table[arg(6).(string)]
+		if found && old[expiresColumn].(int64) > arg(7).(int64) {
+			return 0
+		}
+		return d.put(args, 1)
+	case update:
+		old, found := d.table[arg(6).(string)]
+		if !found || old[expiresColumn].(int64) <= arg(7).(int64) || old[versionColumn] != arg(8) {
+			return 0
+		}
+		return d.put(args, arg(8).(int64)+1)
+	case remove:
+		before := len(d.table)
+		delete(d.table, arg(1).(string))
+		return int64(before - len(d.table))
+	case dialects[SQLite].sweep, dialects[Postgres].sweep:
+		return d.sweep(arg(1).(int64))
+	}
+	return 0
+}
+
+// put puts the record of a save in the table.
+func (d *database) put(args []driver.NamedValue, version int64) int64 {
+	v := func(n int) driver.Value { return args[n-1].Value }
+	d.table[v(6).(string)] = row{v(6), bytes.Clone(v(1).([]byte)), v(2), v(3), v(4), v(5), version}
+	return 1
+}
+
+func (d *database) sweep(now int64) int64 {
+	removed := int64(0)
+	for id, r := range d.table {
+		if r[expiresColumn].(int64) <= now && removed < sweepStep {
+			delete(d.table, id)
+			removed++
+		}
+	}
+	return removed
+}
+
+// find returns the rows that a statement finds. A row that is not as it should be
+// has no time to expire.
+func (d *database) find(statement string, args []driver.NamedValue) []row {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	column := map[string]int{load: idColumn, list: ownerColumn}[statement]
+	var found []row
+	for _, id := range slices.Sorted(maps.Keys(d.table)) {
+		r := d.table[id]
+		expires, ok := r[expiresColumn].(int64)
+		if r[column] == args[0].Value && (!ok || expires > args[1].Value.(int64)) {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// Connect and Driver are [driver.Connector].
+func (d *database) Connect(context.Context) (driver.Conn, error) { return conn{d}, nil }
+func (d *database) Driver() driver.Driver                        { return nil }
+
+// conn is a connection, and a transaction on it.
+type conn struct{ d *database }
+
+func (c conn) Close() error                        { return nil }
+func (c conn) Begin() (driver.Tx, error)           { return nil, errors.New("the old way") }
+func (c conn) Prepare(string) (driver.Stmt, error) { return nil, errors.New("the old way") }
+func (c conn) Commit() error                       { return c.d.begin(context.Background(), "COMMIT", nil) }
+func (c conn) Rollback() error                     { return c.d.begin(context.Background(), "ROLLBACK", nil) }
+
+func (c conn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
+	return c, c.d.begin(ctx, "BEGIN", nil)
+}
+
+func (c conn) ExecContext(ctx context.Context, statement string, args []driver.NamedValue) (driver.Result, error) {
+	if err := c.d.begin(ctx, statement, args); err != nil {
+		return nil, err
+	}
+	return result{c.d.change(statement, args), c.d.blind}, nil
+}
+
+func (c conn) QueryContext(ctx context.Context, statement string, args []driver.NamedValue) (driver.Rows, error) {
+	if err := c.d.begin(ctx, statement, args); err != nil {
+		return nil, err
+	}
+	c.d.opened(1)
+	return &resultSet{ctx, c.d, c.d.find(statement, args)}, nil
+}
+
+func (d *database) opened(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open += n
+}
+
+type result struct {
+	n     int64
+	blind bool
+}
+
+func (r result) LastInsertId() (int64, error) { return 0, errors.New("no such thing") }
+
+func (r result) RowsAffected() (int64, error) {
+	if r.blind {
+		return 0, errBroken
+	}
+	return r.n, nil
+}
+
+// resultSet is what a query found.
+type resultSet struct {
+	ctx  context.Context
+	d    *database
+	rows []row
+}
+
+func (r *resultSet) Columns() []string {
+	return []string{"id", "data", "owner", "created", "used", "expires", "version"}
+}
+
+func (r *resultSet) Close() error {
+	r.d.opened(-1)
+	return nil
+}
+
+func (r *resultSet) Next(values []driver.Value) error {
+	if len(r.rows) > 0 {
+		copy(values, r.rows[0][:])
+		r.rows = r.rows[1:]
+		return nil
+	}
+	if err := r.d.begin(r.ctx, "END", nil); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// errBroken is what goes wrong.
+var errBroken = errors.New("broken")
+
+// mustBeIdle reports connections and result sets that nobody gave back.
+func (d *database) mustBeIdle(t testing.TB, what string, db *sql.DB) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := db.Stats().InUse; n != 0 || d.open != 0 {
+		t.Errorf("%s: %d connections in use, %d result sets open", what, n, d.open)
+	}
+}
+
+// on returns a fault that goes wrong with a statement.
+func on(statement string, err error) func(context.Context, string) error {
+	return func(_ context.Context, s string) error {
+		if s == statement {
+			return err
+		}
+		return nil
+	}
+}
+
+// blocked is a fault that has every statement wait for the end of its context.
+func blocked(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return fmt.Errorf("interrupted: %w", ctx.Err())
+}

@@ -1,0 +1,240 @@
+// Package sqlstore keeps sessions in a table of an SQL database, SQLite or
+// PostgreSQL, through database/sql. The program brings the driver:
+//
+//	id       text    the hash of the session ID, in hex
+//	data     bytes   the values, as JSON; none when the session has ended
+//	owner    text    whose session it is; '' for a stranger's
+//	created  bigint  when it began, in microseconds since 1970 (Unix time)
+//	used     bigint  when it was last saved
+//	expires  bigint  when it ends; the sweeper's index is on it
+//	version  bigint  counts the saves, from 1
+//
+// The table is named sessions, and [Store.CreateTable] makes it. A stolen copy of
+// it opens no session, as the ids are hashes and a session ID cannot be got back
+// from them. But it can be read there what visitors stored. SQLite makes its files
+// as the umask has it: give them a directory of mode 0700. In PostgreSQL grant
+// SELECT, INSERT, UPDATE and DELETE on the table to the program's role and nothing
+// to others. Such a role cannot call CreateTable; one that owns the schema does.
+//
+// One table is for one application, as the owners of two would be mixed up. Any
+// number of its processes may share it: for SQLite on one machine, in a file on a
+// local disk and not on a network file system, and for PostgreSQL on any number of
+// machines. A save is one statement that compares the version and swaps, so
+// PostgreSQL is to be left at READ COMMITTED, its default. Times are those of the
+// program and not of the database: keep the clocks of the machines together, as one
+// that is ahead ends sessions early.
+//
+// What was saved survives what the database says its commits survive. An error is
+// the one doubtful case: if the connection breaks after the database was asked, the
+// record may be the old one or the new one. A call ends with its context if the
+// driver lets go then.
+//
+// What to set on the [sql.DB]:
+//
+//   - SQLite: SetMaxOpenConns(1). There is one writer at a time in any case, and
+//     this way the goroutines of a process queue for it, first come first served;
+//     with more, under load, some never get their turn (SQLITE_BUSY). Let the one
+//     wait for other processes, longer than [session.Options.StoreTimeout] (PRAGMA
+//     busy_timeout), and write ahead, so that their readers wait for nobody (PRAGMA
+//     journal_mode=wal). Leave PRAGMA synchronous at full, or a power cut may undo
+//     the last saves, logouts among them.
+//   - PostgreSQL: SetMaxOpenConns, so that all processes together stay below the
+//     server's max_connections, and SetMaxIdleConns to the same, or most of them
+//     are dialled anew under load. SetConnMaxLifetime lets connections move to
+//     another server behind one name.
+//
+// To back up, use what the database has for it (VACUUM INTO or sqlite3's .backup,
+// pg_dump): a copy of the files of one that is running may be torn. Who restores a
+// backup restores the sessions that have ended since, too; DELETE FROM sessions
+// ends all. To watch: how many rows there are, and how old the oldest expires is.
+// More than some minutes means that the sweeper fails or cannot keep up.
+//
+// Read this file first, then statements.go (all the SQL there is) and sweep.go
+// (what goes by itself).
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"example.com/sessions/internal/session"
+)
+
+// maxText is how many bytes an owner may have. PostgreSQL has an index entry in
+// a third of a page, 2704 bytes.
+const maxText = 2000
+
+// Store is a [session.Store] in a table.
+type Store struct {
+	db         *sql.DB
+	statements statements
+	ctx        context.Context // ends when the store is closed
+	cancel     context.CancelFunc
+	swept      chan struct{} // closed when the sweeper has stopped
+}
+
+// New returns a store in db, which is of dialect d. It does not use db yet, and
+// panics if d is no dialect. Close the store to stop the goroutine that removes
+// what has expired, and then db.
+func New(db *sql.DB, d Dialect) *Store {
+	s := &Store{db: db, statements: dialects[d], swept: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	go s.sweeper()
+	return s
+}
+
+// Close stops the sweeper and waits for it. It leaves the database open, and calls
+// of the store go on working. It returns nil, and may be called again.
+func (s *Store) Close() error {
+	s.cancel()
+	<-s.swept
+	return nil
+}
+
+// CreateTable makes the table and its indexes, all or nothing. What is there
+// stays as it is, so a program may call it each time it starts, on several
+// machines at once. The error is the database's.
+func (s *Store) CreateTable(ctx context.Context) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return failure(err)
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	for _, statement := range s.statements.create {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return failure(err)
+		}
+	}
+	return failure(tx.Commit())
+}
+
+// Load is that of [session.Store].
+func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
+	if !isText(id) {
+		return session.Record{}, session.ErrNotFound
+	}
+	records, err := s.query(ctx, load, id, now())
+	switch {
+	case err != nil:
+		return session.Record{}, err
+	case len(records) == 0:
+		return session.Record{}, session.ErrNotFound
+	}
+	return records[0], nil
+}
+
+// Save is that of [session.Store]. The owner is valid UTF-8 without NUL, of 2000
+// bytes at the most, and so is id; anything else is [session.ErrValue].
+func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
+	if !isText(id) || !isText(rec.Owner) {
+		return fmt.Errorf("%w: sqlstore: an owner is UTF-8 without NUL, of %d bytes at the most", session.ErrValue, maxText)
+	}
+	data := append([]byte{}, rec.Data...) // nil would be NULL
+	statement, args := insert, []any{data, rec.Owner,
+		rec.Created.UnixMicro(), rec.Used.UnixMicro(), rec.Expires.UnixMicro(), id, now()}
+	if rec.Version != 0 {
+		statement, args = update, append(args, rec.Version)
+	}
+	rows, err := s.exec(ctx, statement, args...)
+	switch {
+	case err != nil || rows > 0:
+		return err
+	case rec.Version == 0:
+		return session.ErrConflict
+	}
+	_, err = s.Load(ctx, id) // was it another version, or none?
+	return cmp.Or(err, session.ErrConflict)
+}
+
+// Delete is that of [session.Store].
+func (s *Store) Delete(ctx context.Context, id string) error {
+	if !isText(id) {
+		return ctx.Err() // there is none
+	}
+	_, err := s.exec(ctx, remove, id)
+	return err
+}
+
+// List is that of [session.Store]. It leaves out what cannot be read, which is
+// nobody's session.
+func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error) {
+	if !isText(owner) {
+		return nil, ctx.Err() // there are none
+	}
+	records, err := s.query(ctx, list, owner, now())
+	if errors.Is(err, session.ErrCorrupt) {
+		err = nil
+	}
+	return records, err
+}
+
+// query returns the records that a statement finds. If it leaves out one that
+// cannot be read, the error is [session.ErrCorrupt].
+func (s *Store) query(ctx context.Context, statement string, args ...any) ([]session.Record, error) {
+	rows, err := s.db.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, failure(err)
+	}
+	defer rows.Close()
+	var records []session.Record
+	var corrupt error
+	for rows.Next() {
+		rec, err := scan(rows)
+		if err == nil {
+			records = append(records, rec)
+		}
+		corrupt = cmp.Or(corrupt, err)
+	}
+	if err := rows.Err(); err != nil { // which may be why a row could not be read
+		return nil, failure(err)
+	}
+	return records, corrupt
+}
+
+// scan returns the record of a row. The driver's reason for not reading one is
+// left out, as it may quote what a visitor stored.
+func scan(rows *sql.Rows) (session.Record, error) {
+	var rec session.Record
+	var data sql.Null[[]byte] // which tells NULL from no bytes
+	var created, used, expires int64
+	err := rows.Scan(&rec.ID, &data, &rec.Owner, &created, &used, &expires, &rec.Version)
+	if err != nil || !data.Valid || rec.Version < 1 {
+		return session.Record{}, fmt.Errorf("%w: a column is NULL or of another type", session.ErrCorrupt)
+	}
+	rec.Data = data.V
+	rec.Created, rec.Used, rec.Expires = time.UnixMicro(created), time.UnixMicro(used), time.UnixMicro(expires)
+	return rec, nil
+}
+
+// exec returns how many rows a statement changed.
+func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	result, err := s.db.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, failure(err)
+	}
+	n, err := result.RowsAffected()
+	return n, failure(err)
+}
+
+// isText reports whether both databases hold text, and index it. What they do not
+// hold is in neither, so nothing is looked up under it.
+func isText(text string) bool {
+	return len(text) <= maxText && utf8.ValidString(text) && !strings.Contains(text, "\x00")
+}
+
+func now() int64 {
+	return time.Now().UnixMicro()
+}
+
+func failure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("session: sqlstore: %w", err)
+}

@@ -1,0 +1,506 @@
+package drivers
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/sqlstore"
+	"example.com/sessions/internal/session/storetest"
+)
+
+// engine is a kind of database.
+type engine struct {
+	dialect sqlstore.Dialect
+	fresh   func(t testing.TB) string                   // names an empty database
+	open    func(source string) (*sql.DB, error)        // as open.go does
+	lesson  func(source string) (session.Store, error)  // of open.go
+	block   func(t testing.TB, db *sql.DB) (end func()) // has every save wait
+	fill    string                                      // adds $1 sessions of nobody, of which the last has id $1
+	plan    func(t testing.TB, db *sql.DB, statement string) string
+}
+
+func sqlite() engine {
+	return engine{
+		dialect: sqlstore.SQLite,
+		fresh:   func(t testing.TB) string { return filepath.Join(t.TempDir(), "sessions.db") },
+		open: func(file string) (*sql.DB, error) {
+			db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)")
+			db.SetMaxOpenConns(1)
+			return db, err
+		},
+		lesson: openSQLite,
+		block: func(t testing.TB, db *sql.DB) func() {
+			must(t, exec1(db, "BEGIN IMMEDIATE"))
+			return func() { must(t, exec1(db, "ROLLBACK")) }
+		},
+		fill: `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < $1)
+INSERT INTO sessions SELECT lower(hex(randomblob(32))), zeroblob(200), CASE i % 10 WHEN 0 THEN 'user' || i ELSE '' END, 0, 0, $2 + i, 1 FROM n`,
+		plan: sqlitePlan,
+	}
+}
+
+func postgres(t testing.TB, settings string) engine {
+	c := newCluster(t, settings)
+	return engine{
+		dialect: sqlstore.Postgres,
+		fresh: func(t testing.TB) string {
+			db := mustOpen(t, engine{open: openPgx}, c.url("postgres"))
+			name := "t" + strings.ToLower(rand.Text())
+			must(t, exec1(db, "CREATE DATABASE "+name))
+			return c.url(name)
+		},
+		open:   openPgx,
+		lesson: openPostgres,
+		block: func(t testing.TB, db *sql.DB) func() {
+			tx, err := db.Begin()
+			must(t, err)
+			_, err = tx.Exec("LOCK TABLE sessions")
+			must(t, err)
+			return func() { tx.Rollback() }
+		},
+		fill: `INSERT INTO sessions SELECT encode(sha256(i::text::bytea), 'hex'), decode(repeat('00', 200), 'hex'), CASE i % 10 WHEN 0 THEN 'user' || i ELSE '' END, 0, 0, $2::bigint + i, 1 FROM generate_series(1, $1) i`,
+		plan: postgresPlan,
+	}
+}
+
+func openPgx(url string) (*sql.DB, error) {
+	db, err := sql.Open("pgx", url)
+	db.SetMaxOpenConns(20)
+	db.SetMaxIdleConns(20)
+	return db, err
+}
+
+func exec1(db *sql.DB, statement string, args ...any) error {
+	_, err := db.Exec(statement, args...)
+	return err
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mustOpen opens a database that is closed when the test ends.
+func mustOpen(t testing.TB, e engine, source string) *sql.DB {
+	t.Helper()
+	db, err := e.open(source)
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// newStore returns a store in the database, whose table is there.
+func newStore(t testing.TB, e engine, source string) (*sqlstore.Store, *sql.DB) {
+	t.Helper()
+	db := mustOpen(t, e, source)
+	s := sqlstore.New(db, e.dialect)
+	t.Cleanup(func() { s.Close() })
+	must(t, s.CreateTable(t.Context()))
+	return s, db
+}
+
+func TestSQLite(t *testing.T) { testEngine(t, sqlite()) }
+
+func TestPostgres(t *testing.T) { testEngine(t, postgres(t, "-c fsync=off")) }
+
+func testEngine(t *testing.T, e engine) {
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, e engine)
+	}{
+		{"it is a store", isStore},
+		{"the lesson's lines open one", lessonOpens},
+		{"many make the table at once", createRace},
+		{"two processes lose nothing", processesLoseNothing},
+		{"a sweep loses no session", sweepLosesNothing},
+		{"a database that waits is a 503 in time", waitingIs503},
+		{"every search is on an index", indexesAreUsed},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, e) })
+	}
+}
+
+func isStore(t *testing.T, e engine) {
+	source := e.fresh(t)
+	storetest.Run(t, func(t *testing.T) session.Store {
+		db, err := e.open(source)
+		must(t, err)
+		s := sqlstore.New(db, e.dialect)
+		must(t, s.CreateTable(t.Context()))
+		return closer{s, db}
+	})
+}
+
+// closer closes the database with the store, as a program does.
+type closer struct {
+	*sqlstore.Store
+	db *sql.DB
+}
+
+func (c closer) Close() error { return errors.Join(c.Store.Close(), c.db.Close()) }
+
+const visits = session.Key[int]("visits")
+
+func increment(s *session.Session) { visits.Update(s, func(n int) int { return n + 1 }) }
+
+func newManager(t testing.TB, secret []byte, s session.Store, timeout time.Duration) *session.Manager {
+	t.Helper()
+	m, err := session.New(secret, &session.Options{Store: s, StoreTimeout: timeout, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	return m
+}
+
+// visit serves one request that uses its session.
+func visit(m *session.Manager, cookie string, use func(*session.Session)) *http.Response {
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+	if cookie != "" {
+		r.Header.Set("Cookie", cookie)
+	}
+	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { use(session.From(r)) })).ServeHTTP(w, r)
+	return w.Result()
+}
+
+// begin begins a session, and returns its cookie.
+func begin(t testing.TB, m *session.Manager) string {
+	t.Helper()
+	answer := visit(m, "", func(s *session.Session) { visits.Set(s, 0) })
+	if answer.StatusCode != 200 || len(answer.Cookies()) != 1 {
+		t.Fatalf("a session did not begin: %d, %v", answer.StatusCode, answer.Cookies())
+	}
+	return answer.Cookies()[0].String()
+}
+
+// mustCount reports when a session has not as many visits.
+func mustCount(t testing.TB, m *session.Manager, cookie string, want int) {
+	t.Helper()
+	visit(m, cookie, func(s *session.Session) {
+		if n := visits.Get(s); n != want {
+			t.Errorf("%d visits, want %d", n, want)
+		}
+	})
+}
+
+// lessonOpens has a session outlive the store, and its pool of connections.
+func lessonOpens(t *testing.T, e engine) {
+	source, secret := e.fresh(t), session.NewSecret()
+	var cookie string
+	for i := range 3 {
+		s, err := e.lesson(source)
+		must(t, err)
+		defer s.(*sqlstore.Store).Close()
+		m := newManager(t, secret, s, 0)
+		if i == 0 {
+			cookie = begin(t, m)
+		}
+		visit(m, cookie, increment)
+		mustCount(t, m, cookie, i+1)
+	}
+}
+
+func createRace(t *testing.T, e engine) {
+	for range 5 {
+		source := e.fresh(t)
+		var stores []*sqlstore.Store
+		for range 8 {
+			db := mustOpen(t, e, source)
+			must(t, db.Ping())
+			s := sqlstore.New(db, e.dialect)
+			t.Cleanup(func() { s.Close() })
+			stores = append(stores, s)
+		}
+		start := make(chan bool)
+		var wg sync.WaitGroup
+		for _, s := range stores {
+			wg.Go(func() {
+				<-start
+				if err := s.CreateTable(t.Context()); err != nil {
+					t.Errorf("CreateTable: %v", err)
+				}
+				if err := s.Save(t.Context(), newID(), record(time.Hour)); err != nil {
+					t.Errorf("Save: %v", err)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+	}
+}
+
+// newID returns a name as a manager makes them.
+func newID() string { return hash(rand.Text()) }
+
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+func record(life time.Duration) session.Record {
+	now := time.Now()
+	return session.Record{Data: []byte(`{}`), Owner: "live", Created: now, Used: now, Expires: now.Add(life)}
+}
+
+// TestMain lets this program be a second process of a test: see child.
+func TestMain(m *testing.M) {
+	if os.Getenv("DRIVERS_CHILD") == "" {
+		os.Exit(m.Run())
+	}
+	if err := count(os.Getenv("DRIVERS_CHILD"), os.Getenv("SOURCE")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// child returns a process that counts the visits of a session.
+func child(t *testing.T, e engine, source string, secret []byte, cookie string) *exec.Cmd {
+	t.Helper()
+	name, err := os.Executable()
+	must(t, err)
+	cmd := exec.CommandContext(t.Context(), name)
+	kind := map[sqlstore.Dialect]string{sqlstore.SQLite: "sqlite", sqlstore.Postgres: "postgres"}[e.dialect]
+	cmd.Env = append(os.Environ(), "DRIVERS_CHILD="+kind, "SOURCE="+source, "SECRET="+hex.EncodeToString(secret), "COOKIE="+cookie)
+	return cmd
+}
+
+func processesLoseNothing(t *testing.T, e engine) {
+	source, secret := e.fresh(t), session.NewSecret()
+	s, _ := newStore(t, e, source)
+	m := newManager(t, secret, s, 0)
+	cookie := begin(t, m)
+	var wg sync.WaitGroup
+	for range 2 {
+		cmd := child(t, e, source, secret, cookie)
+		wg.Go(func() {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("a process that counts: %v, %s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	mustCount(t, m, cookie, 1000)
+}
+
+// count makes 500 visits from 20 goroutines, in a process of its own.
+func count(kind, source string) error {
+	s, err := map[string]func(string) (session.Store, error){"sqlite": openSQLite, "postgres": openPostgres}[kind](source)
+	if err != nil {
+		return err
+	}
+	secret, err := hex.DecodeString(os.Getenv("SECRET"))
+	if err != nil {
+		return err
+	}
+	m, err := session.New(secret, &session.Options{Store: s, StoreTimeout: 30 * time.Second})
+	if err != nil {
+		return err
+	}
+	results := make(chan error, 20)
+	for range 20 {
+		go func() {
+			for range 25 {
+				if code := visit(m, os.Getenv("COOKIE"), increment).StatusCode; code != 200 {
+					results <- fmt.Errorf("answered %d", code)
+					return
+				}
+			}
+			results <- nil
+		}()
+	}
+	for range 20 {
+		err = errors.Join(err, <-results)
+	}
+	return err
+}
+
+// sweepLosesNothing has two sweepers remove 8,000 expired records while 8
+// goroutines save, load, delete, and give the names of expired records to new ones.
+func sweepLosesNothing(t *testing.T, e engine) {
+	const workers, names = 8, 8000
+	source := e.fresh(t)
+	s, db := newStore(t, e, source)
+	must(t, exec1(db, e.fill, names, 0))
+	newStore(t, e, source) // and its sweeper
+	ids := lastToExpire(t, db)
+	for expired(t, db) == names { // in its first seconds a sweeper does nothing
+	}
+	var saved, slowest atomic.Int64
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(ids) && expired(t, db) > 0; i += workers {
+				begun := time.Now()
+				reuse(t, s, ids[i])
+				saved.Add(1)
+				slowest.Store(max(slowest.Load(), int64(time.Since(begun))))
+			}
+		})
+	}
+	wg.Wait()
+	live, err := s.List(t.Context(), "live")
+	if err != nil || int64(len(live)) != saved.Load() || saved.Load() == 0 {
+		t.Errorf("%d live sessions are listed, %v, of %d", len(live), err, saved.Load())
+	}
+	if n := expired(t, db); n > 0 {
+		t.Errorf("%d expired records are left", n)
+	}
+	t.Logf("%d sessions made, read, ended and made again beside the sweep, each in %v at the most", saved.Load(), time.Duration(slowest.Load()))
+}
+
+// lastToExpire returns the IDs of all records, the last to expire first.
+func lastToExpire(t testing.TB, db *sql.DB) []string {
+	rows, err := db.Query("SELECT id FROM sessions ORDER BY expires DESC")
+	must(t, err)
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		must(t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	must(t, rows.Err())
+	return ids
+}
+
+// expired returns how many expired records there are.
+func expired(t testing.TB, db *sql.DB) int {
+	var n int
+	if err := db.QueryRow("SELECT count(*) FROM sessions WHERE expires <= $1", time.Now().UnixMicro()).Scan(&n); err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+// reuse makes two sessions, one of them under an expired name, and ends the other.
+func reuse(t testing.TB, s *sqlstore.Store, name string) {
+	other := newID()
+	for _, id := range []string{name, other} {
+		if err := s.Save(context.Background(), id, record(time.Hour)); err != nil {
+			t.Errorf("Save: %v", err)
+		}
+		if rec, err := s.Load(context.Background(), id); err != nil || rec.Version != 1 {
+			t.Errorf("Load: version %d, %v", rec.Version, err)
+		}
+	}
+	if err := s.Delete(context.Background(), other); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+}
+
+// waitingIs503 has another program lock the table.
+func waitingIs503(t *testing.T, e engine) {
+	source := e.fresh(t)
+	s, _ := newStore(t, e, source)
+	m := newManager(t, session.NewSecret(), s, 500*time.Millisecond)
+	cookie := begin(t, m)
+	end := e.block(t, mustOpen(t, e, source))
+	begun := time.Now()
+	answer := visit(m, cookie, increment)
+	took := time.Since(begun)
+	end()
+	if answer.StatusCode != 503 || len(answer.Cookies()) > 0 || took < 500*time.Millisecond || took > 2*time.Second {
+		t.Errorf("answered %d with %v after %v", answer.StatusCode, answer.Cookies(), took)
+	}
+	visit(m, cookie, increment)
+	mustCount(t, m, cookie, 1)
+}
+
+// indexesAreUsed asks the database how it would run the very statements.
+func indexesAreUsed(t *testing.T, e engine) {
+	source := e.fresh(t)
+	_, db := newStore(t, e, source)
+	must(t, exec1(db, e.fill, 20_000, time.Now().UnixMicro()))
+	if e.dialect == sqlstore.Postgres {
+		must(t, exec1(db, "VACUUM ANALYZE sessions"))
+	}
+	text, err := os.ReadFile("../../statements.go")
+	must(t, err)
+	explained := 0
+	for _, match := range regexp.MustCompile("`\n?((?:SELECT id|UPDATE|DELETE)[^`]*)`").FindAllStringSubmatch(string(text), -1) {
+		statement := match[1]
+		if strings.Contains(statement, "LIMIT") && strings.Contains(statement, "SKIP LOCKED") != (e.dialect == sqlstore.Postgres) {
+			continue // the other dialect's sweep
+		}
+		explained++
+		plan := e.plan(t, db, statement)
+		want := map[bool]string{true: "sessions_expires", false: "(id"}[strings.Contains(statement, "LIMIT")]
+		if strings.Contains(statement, "owner = $1 AND") {
+			want = "sessions_owner"
+		}
+		if !strings.Contains(plan, want) || regexp.MustCompile("(?i)seq scan|SCAN sessions$|SCAN sessions\n|TEMP B-TREE|\\bsort\\b").MatchString(plan) {
+			t.Errorf("no use of the index (%s) in the plan of\n%s\n%s", want, statement, plan)
+		}
+	}
+	if explained != 5 {
+		t.Errorf("%d statements were explained, want 5", explained)
+	}
+}
+
+func sqlitePlan(t testing.TB, db *sql.DB, statement string) string {
+	args := make([]any, parameters(statement))
+	rows, err := db.Query("EXPLAIN QUERY PLAN "+statement, args...)
+	must(t, err)
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var a, b, c int
+		var detail string
+		must(t, rows.Scan(&a, &b, &c, &detail))
+		plan.WriteString(detail + "\n")
+	}
+	must(t, rows.Err())
+	return plan.String()
+}
+
+// postgresPlan returns the plan for any arguments, which is the one that a
+// prepared statement gets in the end.
+func postgresPlan(t testing.TB, db *sql.DB, statement string) string {
+	c, err := db.Conn(t.Context())
+	must(t, err)
+	defer c.Close()
+	name := "p" + strings.ToLower(rand.Text())
+	for _, s := range []string{"SET plan_cache_mode = force_generic_plan", "PREPARE " + name + " AS " + statement} {
+		_, err := c.ExecContext(t.Context(), s)
+		must(t, err)
+	}
+	args := strings.Join(slices.Repeat([]string{"NULL"}, parameters(statement)), ", ")
+	rows, err := c.QueryContext(t.Context(), "EXPLAIN EXECUTE "+name+"("+args+")")
+	must(t, err)
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		must(t, rows.Scan(&line))
+		plan.WriteString(line + "\n")
+	}
+	must(t, rows.Err())
+	return plan.String()
+}
+
+// parameters returns how many a statement has.
+func parameters(statement string) int {
+	n := 0
+	for strings.Contains(statement, fmt.Sprintf("$%d", n+1)) {
+		n++
+	}
+	return n
+}
