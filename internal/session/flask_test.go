@@ -1,0 +1,403 @@
+package session_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha1"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"reflect"
+	"strings"
+	"testing"
+
+	"example.com/sessions/internal/session"
+)
+
+// These tests run a real Flask beside a Go server. Where there is none they skip,
+// and say what to install.
+
+// flaskPeer is a way of setting up both sides so that they share sessions.
+type flaskPeer struct {
+	name, digest, cookie string
+	opts                 session.Options
+}
+
+var flaskPeers = []flaskPeer{
+	{"SHA-256, by one line in Flask", "sha256", "session", session.Options{}},
+	{"SHA-1, as a stock Flask has it", "sha1", "session", session.Options{Hash: sha1.New}},
+	{"another cookie name", "sha1", "shop", session.Options{Name: "shop", Hash: sha1.New, Salt: "cookie-session"}},
+}
+
+// Cookies ignore ports, so a browser takes what the one server sets to the other.
+func TestVisitorOfFlaskIsKnownHereAndTheOtherWayRound(t *testing.T) {
+	flasks := startFlask(t)
+	for i, peer := range flaskPeers {
+		t.Run(peer.name, func(t *testing.T) {
+			here, flask := startSite(t, newManager(t, peer.opts)), flasks[i]
+			for _, way := range []struct{ name, from, to string }{
+				{"from Flask to here", flask, here},
+				{"from here to Flask", here, flask},
+			} {
+				t.Run(way.name, func(t *testing.T) {
+					v := newVisitor(t)
+					v.sees(way.to, "nobody, permanent: false")
+					v.posts(way.from+"/login", url.Values{"username": {"Ada ü <&> 🎈"}, "remember": {"yes"}})
+					v.sees(way.to, "Ada ü <&> 🎈, permanent: true")
+					v.sees(way.from, "Ada ü <&> 🎈, permanent: true")
+					v.posts(way.to+"/login", url.Values{"username": {"Grace"}})
+					v.sees(way.from, "Grace, permanent: false")
+					v.posts(way.from+"/logout", nil)
+					v.sees(way.to, "nobody, permanent: false")
+				})
+			}
+			t.Run("not with another secret", func(t *testing.T) {
+				m, err := session.New(session.NewSecret(), &peer.opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				stranger := startSite(t, m)
+				v := newVisitor(t)
+				v.posts(stranger+"/login", url.Values{"username": {"Mallory"}})
+				v.sees(stranger, "Mallory, permanent: false")
+				v.sees(flask, "nobody, permanent: false")
+				v.posts(flask+"/login", url.Values{"username": {"Ada"}})
+				v.sees(stranger, "nobody, permanent: false")
+			})
+		})
+	}
+}
+
+// Each value, whatever its type, comes out on the other side as it went in.
+func TestRandomSessionsAreEqualInFlask(t *testing.T) {
+	const each = 2000
+	flasks := startFlask(t)
+	for i, peer := range flaskPeers[:2] {
+		m, flask := newManager(t, peer.opts), flasks[i]
+		sessions := randomSessions(rand.New(rand.NewPCG(7, uint64(i))), each)
+
+		t.Run(peer.name+", signed here", func(t *testing.T) {
+			cookies := make([]string, each)
+			for i, values := range sessions {
+				cookies[i] = cookieOf(t, m, values)
+			}
+			var got []json.RawMessage
+			ask(t, flask+"/open", cookies, &got)
+			compare(t, got, sessions)
+		})
+		t.Run(peer.name+", signed by Flask", func(t *testing.T) {
+			var cookies []string
+			ask(t, flask+"/sign", sessions, &cookies)
+			got := make([]json.RawMessage, len(cookies))
+			compressed := 0
+			for i, cookie := range cookies {
+				got[i] = valuesIn(t, m, cookie, sessions[i])
+				if strings.HasPrefix(cookie, ".") {
+					compressed++
+				}
+			}
+			compare(t, got, sessions)
+			if compressed < each/4 || compressed > each*3/4 {
+				t.Errorf("Flask compressed %d of %d, want some and not all", compressed, each)
+			}
+		})
+	}
+}
+
+// startFlask runs testdata/flask_app.py, and returns where it serves each peer.
+func startFlask(t *testing.T) []string {
+	t.Helper()
+	args := []string{"testdata/flask_app.py"}
+	for _, peer := range flaskPeers {
+		args = append(args, peer.digest+":"+peer.cookie)
+	}
+	cmd := exec.Command(findFlask(t), args...)
+	cmd.Env = append(os.Environ(), "SECRET_KEY="+string(secret))
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close() // which ends it, and so would the end of this process
+		cmd.Wait()
+	})
+	line, _ := bufio.NewReader(stdout).ReadString('\n')
+	ports := strings.Fields(line)
+	if len(ports) != len(flaskPeers) {
+		t.Fatalf("Flask does not start: it printed %q", line)
+	}
+	for i, port := range ports {
+		ports[i] = "http://127.0.0.1:" + port
+	}
+	return ports
+}
+
+// findFlask returns a Python that has Flask.
+func findFlask(t *testing.T) string {
+	t.Helper()
+	const look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('flask') is None)"
+	for _, python := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(python, "-c", look).Run() == nil {
+			return python
+		}
+	}
+	const missing = "there is no python3 with Flask; on Debian: apt-get install python3-flask"
+	if os.Getenv("CI") == "true" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+	return ""
+}
+
+// startSite runs the site of testdata/flask_app.py, in Go, and returns its address.
+func startSite(t *testing.T, m *session.Manager) string {
+	t.Helper()
+	const username = session.Key[string]("username")
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		s := session.From(r)
+		s.Clear()
+		username.Set(s, r.FormValue("username"))
+		s.SetPermanent(r.FormValue("remember") != "")
+	})
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		s := session.From(r)
+		name, ok := username.Lookup(s)
+		if !ok {
+			name = "nobody"
+		}
+		fmt.Fprintf(w, "%s, permanent: %v", name, s.Permanent())
+	})
+	mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) {
+		session.From(r).Clear()
+	})
+	server := httptest.NewServer(m.Handler(mux))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// visitor is a browser at real servers.
+type visitor struct {
+	t      *testing.T
+	client *http.Client
+}
+
+func newVisitor(t *testing.T) visitor {
+	jar, _ := cookiejar.New(nil) // the error is always nil
+	return visitor{t, &http.Client{Jar: jar}}
+}
+
+func (v visitor) sees(address, want string) {
+	v.t.Helper()
+	response, err := v.client.Get(address + "/")
+	if got := body(v.t, response, err); got != want {
+		v.t.Errorf("%s shows %q, want %q", address, got, want)
+	}
+}
+
+func (v visitor) posts(address string, form url.Values) {
+	v.t.Helper()
+	response, err := v.client.PostForm(address, form)
+	body(v.t, response, err)
+}
+
+// body returns the body of a response that must be a success.
+func body(t *testing.T, response *http.Response, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", response.Request.URL, response.Status, err)
+	}
+	return string(text)
+}
+
+// ask posts JSON to Flask and reads the JSON that it answers.
+func ask(t *testing.T, address string, question, answer any) {
+	t.Helper()
+	data, err := json.Marshal(question)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.Post(address, "application/json", bytes.NewReader(data))
+	if err := json.Unmarshal([]byte(body(t, response, err)), answer); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cookieOf returns the value of the cookie of a new session with these values.
+func cookieOf(t *testing.T, m *session.Manager, values map[string]any) string {
+	t.Helper()
+	s := load(t, m)
+	for name, value := range values {
+		session.Key[any](name).Set(s, value)
+	}
+	_, value, _ := strings.Cut(sent(t, save(t, m, s)), "=")
+	return value
+}
+
+// valuesIn returns the values that a cookie has under these names, as JSON.
+func valuesIn(t *testing.T, m *session.Manager, cookie string, names map[string]any) json.RawMessage {
+	t.Helper()
+	s := load(t, m, "session="+cookie)
+	values := make(map[string]json.RawMessage)
+	for name := range names {
+		if value, ok := session.Key[json.RawMessage](name).Lookup(s); ok {
+			values[name] = value
+		}
+	}
+	data, err := json.Marshal(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// compare holds sessions that were read to those that were written.
+func compare(t *testing.T, got []json.RawMessage, want []map[string]any) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d sessions, want %d", len(got), len(want))
+	}
+	for i := range want {
+		data, err := json.Marshal(want[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(decode(t, got[i]), decode(t, data)) {
+			t.Fatalf("session %d is\n%s, want\n%s", i, got[i], data)
+		}
+	}
+}
+
+// decode reads JSON with exact numbers: 1e+20, 1E20 and its 21 digits are equal.
+func decode(t *testing.T, data []byte) any {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var v any
+	if err := decoder.Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	return exact(t, v)
+}
+
+func exact(t *testing.T, v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		number, ok := new(big.Rat).SetString(v.String())
+		if !ok {
+			t.Fatalf("%q is no number", v)
+		}
+		return "number " + number.String()
+	case string:
+		return "text " + v
+	case []any:
+		for i := range v {
+			v[i] = exact(t, v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = exact(t, v[name])
+		}
+	}
+	return v
+}
+
+// randomSessions returns n sessions, each of them what a cookie can hold.
+func randomSessions(random *rand.Rand, n int) []map[string]any {
+	all := make([]map[string]any, n)
+	for i := range all {
+		all[i] = randomObject(random, 3)
+		// A session without a value has no cookie.
+		all[i]["one"] = randomValue(random, 0)
+		if random.IntN(4) == 0 { // what Flask will compress
+			all[i]["long"] = strings.Repeat(randomText(random), 1+random.IntN(30))
+		}
+	}
+	return all
+}
+
+func randomObject(random *rand.Rand, depth int) map[string]any {
+	object := make(map[string]any)
+	for range random.IntN(4) {
+		object[randomText(random)] = randomValue(random, depth-1)
+	}
+	return object
+}
+
+// randomValue returns a value of any JSON type, nested at the most depth times.
+func randomValue(random *rand.Rand, depth int) any {
+	kinds := 8
+	if depth > 0 {
+		kinds = 10
+	}
+	switch random.IntN(kinds) {
+	case 0:
+		return nil
+	case 1:
+		return random.IntN(2) == 0
+	case 2:
+		return int64(random.Uint64()>>random.IntN(64)) - 1 // mostly within 2^53, some beyond
+	case 3:
+		digits := new(big.Int).SetUint64(random.Uint64())
+		return digits.Mul(digits, digits).Neg(digits) // beyond any int64
+	case 4:
+		return randomFloat(random)
+	case 5:
+		return []any{"", 0, -1, 1 << 53, 1<<53 + 1, math.MaxInt64, math.MinInt64, []any{}, map[string]any{}}[random.IntN(9)]
+	case 6, 7:
+		return randomText(random)
+	case 8:
+		list := make([]any, random.IntN(4))
+		for i := range list {
+			list[i] = randomValue(random, depth-1)
+		}
+		return list
+	}
+	return randomObject(random, depth)
+}
+
+// randomFloat returns any float64 there is but NaN and the infinities, which are
+// no JSON.
+func randomFloat(random *rand.Rand) float64 {
+	if random.IntN(2) == 0 {
+		return math.Round(random.NormFloat64()*1e6) / 1e3
+	}
+	for {
+		if f := math.Float64frombits(random.Uint64()); !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return f
+		}
+	}
+}
+
+// randomText returns up to eight characters that have something about them. None
+// is a space, as Flask's type tags begin with one.
+func randomText(random *rand.Rand) string {
+	letters := []rune("abcXYZ019_-.\"\\/<>&'{}[]:,\x00\x01\n\t\r\x1b\x7f\u0085äßéñ中文字\u200d\u202e\u2028\u2029\ufeff\ufffd\uffff😀🎈𝄞\U0010ffff")
+	text := make([]rune, random.IntN(9))
+	for i := range text {
+		text[i] = letters[random.IntN(len(letters))]
+	}
+	return string(text)
+}
