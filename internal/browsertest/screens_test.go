@@ -1,0 +1,98 @@
+package browsertest
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"os"
+	"testing"
+
+	"example.com/sessions/internal/webdriver"
+)
+
+// The pictures of the root README, which this command makes anew:
+//
+//	SCREENSHOTS=docs/screens go test ./internal/browsertest -run TestScreenshots
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" && os.Getenv("CI") != "true" {
+		t.Skip("set SCREENSHOTS to a directory for them")
+	}
+	t.Parallel()
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	picture := func(v visitor, name, scheme string) {
+		t.Helper()
+		v.resize(800, 640, scheme)
+		v.DevTools(nil, "Emulation.setScrollbarsHidden", map[string]any{"hidden": true})
+		small := compress(t, v.screenshot())
+		if len(small) > 40_000 {
+			t.Errorf("%s has %d bytes", name, len(small))
+		}
+		save(t, dir, name, small)
+	}
+
+	v := visitor{Browser: webdriver.Open(t, webdriver.Options{NoScript: true}), t: t}
+	v.site = "http://" + start(t, "lessons/05-cart")
+	v.Go("/products")
+	v.Click("Add to Cart: Laptop")
+	v.Click("Add to Cart: Laptop")
+	v.Click("Add to Cart: Headphones")
+	picture(v, "cart", "light")
+
+	v.site = "http://" + start(t, "lessons/08-database")
+	v.Go("/login")
+	v.logsIn("Username", "Password", "password")
+	other := v.another()
+	other.Go("/login")
+	other.logsIn("Username", "Password", "password")
+	picture(other, "sessions", "dark")
+
+	v.site = "http://" + start(t, "exercises/4-multi-step")
+	v.Go("/")
+	v.Click("Begin a form")
+	v.Type("Name", "Ada")
+	v.Type("E-mail address", "ada@example.com")
+	v.Click("Continue")
+	v.Type("Town", "Appleton")
+	picture(v, "form", "light")
+
+	v.site = "http://" + start(t, "exercises/5-analytics")
+	v.Go("/")
+	for _, page := range []string{"Tea", "Coffee", "Tea", "Brewing", "Home", "Tea", "Cocoa", "Coffee", "Tea"} {
+		v.Click(page)
+	}
+	v.Click("Report")
+	v.Script(nil, "document.querySelector('h2').scrollIntoView()")
+	picture(v, "report", "dark")
+}
+
+// compress makes do with 256 colours, which is more than these pages have.
+func compress(t *testing.T, picture []byte) []byte {
+	t.Helper()
+	full, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var colours color.Palette
+	seen := make(map[color.Color]bool)
+	size := full.Bounds().Size()
+	for i := range size.X * size.Y {
+		c := full.At(i%size.X, i/size.X)
+		if !seen[c] && len(colours) < 256 {
+			colours = append(colours, c)
+		}
+		seen[c] = true
+	}
+	few := image.NewPaletted(full.Bounds(), colours)
+	draw.Draw(few, few.Bounds(), full, image.Point{}, draw.Src)
+	var small bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	if err := encoder.Encode(&small, few); err != nil {
+		t.Fatal(err)
+	}
+	return small.Bytes()
+}

@@ -1,0 +1,45 @@
+package webdriver
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Start runs a command until the test ends, and returns the first line of its
+// output that has the text ready in it. It runs under a shell that kills it when
+// the shell's own input ends. So it ends with this process too, should that be
+// killed. Its HOME is a directory that is removed in the end.
+func Start(t testing.TB, ready string, command ...string) (line string) {
+	t.Helper()
+	home := t.TempDir()
+	shell := exec.Command("sh", append([]string{"-c", `"$@" 2>&1 & read end; kill -KILL $!; wait $!`, "sh"}, command...)...)
+	shell.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "XDG_CONFIG_HOME=", "TMPDIR="+home, "LANGUAGE=en_US")
+	input, _ := shell.StdinPipe() // neither pipe fails before the start
+	output, _ := shell.StdoutPipe()
+	if err := shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines, ended := bufio.NewScanner(output), make(chan bool)
+	t.Cleanup(func() {
+		input.Close()
+		<-ended
+		shell.Wait()
+	})
+	found := false
+	for !found && lines.Scan() {
+		line = lines.Text()
+		found = strings.Contains(line, ready)
+	}
+	go func() { // reads until the last process that could write has ended
+		for lines.Scan() {
+		}
+		close(ended)
+	}()
+	if !found {
+		t.Fatalf("%s did not start: %s", command[0], line)
+	}
+	return line
+}
