@@ -49,10 +49,10 @@ func NewBrowser(t testing.TB, handler http.Handler) *Browser {
 
 // Page is an answer.
 type Page struct {
-	Path   string // with the query; after redirects not the path that was asked for
-	Status int
-	Header http.Header
-	Body   string
+	Path   string      // with the query; after redirects not the path that was asked for
+	Status int         // such as 200
+	Header http.Header // as it came, cookies included
+	Body   string      // all of it
 }
 
 // Get opens a page, as if its address had been typed in.

@@ -208,31 +208,43 @@ func TestOtherSitesCannotLogInOrOut(t *testing.T) {
 	mustShow(t, browser.Get("/dashboard"), "Welcome")
 }
 
-// Four forms arrive at once. The answers are held back, so that the two that had
-// to wait can be counted.
-func TestTwoLoginsAreCheckedAtATime(t *testing.T) {
+func TestLoginWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		handler := site(t)
-		answered, release := make(chan struct{}, 5), make(chan struct{})
-		login := func(ctx context.Context) {
-			r := httptest.NewRequestWithContext(ctx, "POST", webtest.Origin+"/login", nil)
-			handler.ServeHTTP(heldWriter{httptest.NewRecorder(), answered, release}, r)
-		}
+		logins := make(turns, 1)
+		logins <- struct{}{} // somebody's password is being checked
 		ctx, leave := context.WithCancel(t.Context())
-		for range 4 {
-			go login(ctx)
+		answers := make(chan bool, 1)
+		go func() { answers <- logins.check(ctx, "admin", "password") }()
+		synctest.Wait()
+		if len(answers) > 0 {
+			t.Error("the check did not wait")
+		}
+		leave()
+		if <-answers {
+			t.Error("a visitor who left was let in")
+		}
+		<-logins
+		for range 2 { // each gives its turn back
+			if !logins.check(t.Context(), "admin", "password") {
+				t.Error("a login with a turn was not let in")
+			}
+		}
+	})
+}
+
+// Visitors who get an answer and do not read it are as many as they like.
+func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler, release := site(t), make(chan struct{})
+		defer close(release)
+		for range maxLogins {
+			r := httptest.NewRequest("POST", webtest.Origin+"/login", strings.NewReader(credentials("admin", "wrong").Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			go handler.ServeHTTP(unread{httptest.NewRecorder(), release}, r)
 		}
 		synctest.Wait()
-		if len(answered) != 2 {
-			t.Errorf("%d were checked at a time, want 2", len(answered))
-		}
-		leave() // the two that wait need no answer any more
-		synctest.Wait()
-		close(release)
-		login(t.Context())
-		if len(answered) != 3 {
-			t.Errorf("%d were answered in all, want 3", len(answered))
-		}
+		page := webtest.NewBrowser(t, handler).Post("/login", credentials("admin", "wrong"))
+		mustBe(t, page, http.StatusForbidden, "Invalid credentials")
 	})
 }
 
@@ -303,16 +315,15 @@ func post(browser *webtest.Browser, path string, body io.Reader) webtest.Page {
 	return browser.Send(r)
 }
 
-// heldWriter tells when the answer begins, and holds it back until release.
-type heldWriter struct {
+// unread is an answer that nobody reads until release.
+type unread struct {
 	http.ResponseWriter
-	answered chan<- struct{}
-	release  <-chan struct{}
+	release <-chan struct{}
 }
 
-func (w heldWriter) WriteHeader(status int) {
-	w.answered <- struct{}{}
+func (w unread) Write(p []byte) (int, error) {
 	<-w.release
+	return len(p), nil
 }
 
 func mustHold(t *testing.T, browser *webtest.Browser, want string) {

@@ -23,8 +23,8 @@ import (
 
 // Preferences is what a visitor chose.
 type Preferences struct {
-	Theme    string `json:"theme"`
-	FontSize string `json:"font_size"`
+	Theme    string `json:"theme"`     // one of themes
+	FontSize string `json:"font_size"` // one of fontSizes
 }
 
 // preferences is the one value in this lesson's session.

@@ -167,10 +167,11 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 // from a page of ours, and then the session.
 func newHandler(sessions *session.Manager, site origins) http.Handler {
 	b := &bench{origins: site}
+	logins := make(turns, maxLogins)
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /login", loginForm)
-	mux.HandleFunc("POST /login", login)
+	mux.HandleFunc("POST /login", logins.login)
 	mux.HandleFunc("GET /dashboard", dashboard)
 	mux.HandleFunc("GET /whoami", whoami)
 	mux.HandleFunc("POST /spend", spend)
@@ -239,11 +240,11 @@ func loginForm(w http.ResponseWriter, r *http.Request) {
 
 // login begins a session. Clear comes first: nothing that an attacker planted,
 // or that somebody else left in this browser, is carried into it.
-func login(w http.ResponseWriter, r *http.Request) {
+func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	if !readForm(w, r, "username", "password") {
 		return
 	}
-	u, ok := authenticate(r.PostForm.Get("username"), r.PostForm.Get("password"))
+	u, ok := t.authenticate(r.Context(), r.PostForm.Get("username"), r.PostForm.Get("password"))
 	if !ok {
 		show(w, http.StatusForbidden, "login", "Invalid credentials")
 		return
@@ -353,6 +354,24 @@ func findUser(is func(user) bool) (user, bool) {
 // rounds makes each guess at a stolen hash slow (OWASP Password Storage Cheat
 // Sheet, PBKDF2-HMAC-SHA256).
 const rounds = 600_000
+
+// turns bounds how many passwords are checked at the same time: checking one is
+// made to be slow, so without a bound anybody could keep every core busy.
+type turns chan struct{}
+
+const maxLogins = 2
+
+// authenticate waits for its turn, which ends with the work, before there is an
+// answer: a client that reads its answers a byte a minute holds nobody up.
+func (t turns) authenticate(ctx context.Context, name, password string) (user, bool) {
+	select {
+	case t <- struct{}{}:
+		defer func() { <-t }()
+		return authenticate(name, password)
+	case <-ctx.Done(): // the visitor left
+		return user{}, false
+	}
+}
 
 // authenticate does the same work whether or not there is such a user: how long
 // the answer takes tells nobody which names exist.

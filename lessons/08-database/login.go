@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -20,22 +21,23 @@ func loginForm(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "login", form{})
 }
 
-// atMost lets n requests into next at a time, and the others wait. Checking a
-// password is made to be slow, so without a limit anybody could keep every core
-// busy.
-func atMost(n int, next http.HandlerFunc) http.HandlerFunc {
-	turns := make(chan struct{}, n)
-	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case turns <- struct{}{}:
-			defer func() { <-turns }()
-			next(w, r)
-		case <-r.Context().Done(): // the visitor left
-		}
+// turns bounds how many passwords are checked at the same time: checking one is
+// made to be slow, so without a bound anybody could keep every core busy.
+type turns chan struct{}
+
+// check waits for its turn. The turn ends with the work, before there is an answer:
+// a client that reads its answers a byte a minute holds nobody up.
+func (t turns) check(ctx context.Context, name, guess string) bool {
+	select {
+	case t <- struct{}{}:
+		defer func() { <-t }()
+		return check(name, guess)
+	case <-ctx.Done(): // the visitor left
+		return false
 	}
 }
 
-func login(w http.ResponseWriter, r *http.Request) {
+func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	name := r.PostForm.Get("username")
 	for _, field := range []string{"username", "password"} {
 		if r.PostForm.Get(field) == "" {
@@ -43,7 +45,7 @@ func login(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if !check(name, r.PostForm.Get("password")) {
+	if !t.check(r.Context(), name, r.PostForm.Get("password")) {
 		show(w, http.StatusForbidden, "login", form{name, "Invalid credentials"})
 		return
 	}

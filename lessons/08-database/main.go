@@ -123,11 +123,12 @@ func options(store session.Store) *session.Options {
 // from.
 func newHandler(sessions *session.Manager) http.Handler {
 	own := ownSessions{sessions}
+	logins := make(turns, maxLogins)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", home)
 	mux.HandleFunc("POST /note", readForm(maxNoteForm, keepNote))
 	mux.HandleFunc("GET /login", loginForm)
-	mux.HandleFunc("POST /login", readForm(maxForm, atMost(maxLogins, login)))
+	mux.HandleFunc("POST /login", readForm(maxForm, logins.login))
 	mux.HandleFunc("POST /logout", logout)
 	mux.HandleFunc("GET /forget.css", forget)
 	mux.HandleFunc("GET /products", listProducts)

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net/http"
+)
+
+const (
+	maxForm   = 4096 // bytes of a posted form
+	maxLogins = 2    // passwords that are hashed at the same time
+)
+
+// form is the login form: what was typed into it, what is wrong with that, and
+// whether an idle session brought the visitor here. The password never comes back.
+type form struct {
+	Username string
+	Remember bool
+	Problem  string
+	WasIdle  bool
+}
+
+// readForm reads a posted form before next runs.
+func readForm(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			show(w, http.StatusBadRequest, "login", form{Problem: "The form is damaged, or too large."})
+			return
+		}
+		next(w, r)
+	}
+}
+
+// turns bounds how many passwords are checked at the same time: checking one is
+// made to be slow, so without a bound anybody could keep every core busy.
+type turns chan struct{}
+
+// check waits for its turn. The turn ends with the work, before there is an answer:
+// a client that reads its answers a byte a minute holds nobody up.
+func (t turns) check(ctx context.Context, name, guess string) bool {
+	select {
+	case t <- struct{}{}:
+		defer func() { <-t }()
+		return check(name, guess)
+	case <-ctx.Done(): // the visitor left
+		return false
+	}
+}
+
+// forget answers with a stylesheet that has no styles. Whatever no-store says, some
+// browsers keep the page that you leave in memory, and Back would show it after
+// a logout. Clear-Site-Data makes them drop it, if it comes when that page has
+// been left: so the login page asks for this.
+func forget(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/css; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+}
+
+// password is what is kept of a password: a random salt, and a hash that takes
+// many rounds, which makes guessing slow (OWASP Password Storage Cheat Sheet).
+type password struct{ salt, hash string }
+
+const rounds = 600_000
+
+// passwords holds the users. The hash is
+//
+//	openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt iter:600000 \
+//	  -kdfopt pass:password -kdfopt salt:7c6239f2a2a3eb8c4f680b36d5fae50c PBKDF2
+var passwords = map[string]password{
+	"admin": {
+		salt: "7c6239f2a2a3eb8c4f680b36d5fae50c",
+		hash: "3cfc51d164e4edeb9be7e6a07a37581f1ef50a5daf309305c8acb11f30f9b9f7",
+	},
+}
+
+// check reports whether the user has this password. For a name that nobody has
+// it works as long: an answer that came sooner would tell which names exist.
+func check(name, guess string) bool {
+	stored, known := passwords[name]
+	hash, err := pbkdf2.Key(sha256.New, guess, []byte(stored.salt), rounds, sha256.Size)
+	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash)), []byte(stored.hash)) == 1
+	return match && known && err == nil
+}

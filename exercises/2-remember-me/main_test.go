@@ -1,0 +1,555 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/filestore"
+	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/webtest"
+)
+
+// In a bubble of synctest it is midnight UTC on Saturday, 1 January 2000, and a
+// month passes while nobody waits. Tests that log in run side by side, as a hash
+// is made to be slow.
+
+const day = 24 * time.Hour
+
+// The box is ticked.
+
+func TestTickedLoginAsksTheBrowserForThirtyDays(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	page := post(browser, "/login", strings.NewReader(ticked.Encode()))
+	mustSet(t, page, "Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax")
+	if location := page.Header.Get("Location"); page.Status != http.StatusSeeOther || location != "/dashboard" {
+		t.Errorf("%d to %q, want 303 to /dashboard", page.Status, location)
+	}
+}
+
+func TestTickedSessionOutlivesTheBrowser(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t, memstore.New(), ticked)
+		browser.Restart()
+		mustShow(t, browser.Get("/dashboard"), "You are remembered.")
+		time.Sleep(29 * day)
+		browser.Restart()
+		mustShow(t, browser.Get("/dashboard"), "Welcome to your dashboard, admin!")
+	})
+}
+
+func TestTickedSessionSlidesWithUse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t, memstore.New(), ticked)
+		for range 13 { // a year
+			time.Sleep(29 * day)
+			browser.Restart()
+			mustShow(t, browser.Get("/dashboard"), "You are remembered.")
+		}
+	})
+}
+
+func TestTickedSessionEndsAfterThirtyUnusedDays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t, memstore.New(), ticked)
+		kept := browser.Cookie("/", "remember")
+		time.Sleep(30*day + time.Second)
+		if value := browser.Cookie("/", "remember"); value != "" {
+			t.Errorf("the browser did not honour Max-Age: %s", value)
+		}
+		browser.SetCookie("remember", kept) // as a browser would that does not care
+		mustBeAt(t, browser.Get("/dashboard"), "/login")
+	})
+}
+
+func TestTickedSessionOutlivesTheProgram(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "sessions")
+	browser := loggedIn(t, files(t, dir), ticked)
+	browser.Handler = site(t, files(t, dir))
+	mustShow(t, browser.Get("/dashboard"), "You are remembered.")
+}
+
+// It is not.
+
+func TestUntickedLoginAsksTheBrowserForNoTime(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	page := post(browser, "/login", strings.NewReader(unticked.Encode()))
+	mustSet(t, page, "Path=/; HttpOnly; SameSite=Lax")
+}
+
+func TestUntickedSessionEndsWithTheBrowser(t *testing.T) {
+	t.Parallel()
+	browser := loggedIn(t, memstore.New(), unticked)
+	mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+	browser.Restart()
+	mustBeAt(t, browser.Get("/dashboard"), "/login")
+}
+
+func TestUntickedSessionEndsAfterThirtyIdleMinutes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t, memstore.New(), unticked)
+		time.Sleep(30*time.Minute - time.Second)
+		mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+		time.Sleep(30 * time.Minute)
+		mustShow(t, browser.Get("/dashboard"), wasIdle)
+		if value := browser.Cookie("/", "remember"); value != "" {
+			t.Errorf("the cookie is still there: %s", value)
+		}
+		mustBeAt(t, browser.Get("/dashboard"), "/login")
+	})
+}
+
+// Some browsers bring their tabs back when they start, and with them the cookies
+// that were to end when they closed.
+func TestUntickedSessionEndsInABrowserThatRestoresSessions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t, memstore.New(), unticked)
+		restore := func() {
+			kept := browser.Cookie("/", "remember")
+			browser.Restart()
+			browser.SetCookie("remember", kept)
+		}
+		time.Sleep(29 * time.Minute)
+		restore()
+		mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+		kept := browser.Cookie("/", "remember")
+		time.Sleep(30 * time.Minute)
+		restore()
+		mustShow(t, browser.Get("/dashboard"), wasIdle)
+		browser.SetCookie("remember", kept) // once more: the server has ended it too
+		mustBeAt(t, browser.Get("/dashboard"), "/login")
+	})
+}
+
+func TestUseKeepsAnUntickedSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t, memstore.New(), unticked)
+		for range 50 { // a day
+			time.Sleep(29 * time.Minute)
+			mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+		}
+	})
+}
+
+// A request of ten past twelve is saved at twenty-five past, when one of
+// twenty-four past has long been answered. They run in two processes: within
+// one, the saves of a session queue.
+func TestSlowRequestDoesNotPutLastSeenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New()
+		browser := loggedIn(t, store, unticked)
+		time.Sleep(10 * time.Minute)
+		slow := webtest.NewBrowser(t, site(t, &slowStore{store, 15 * time.Minute}))
+		slow.SetCookie("remember", browser.Cookie("/", "remember"))
+		go slow.Get("/dashboard")
+		time.Sleep(14 * time.Minute)
+		mustShow(t, browser.Get("/dashboard"), `datetime="2000-01-01T00:54:00Z"`)
+		time.Sleep(29 * time.Minute)
+		mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+	})
+}
+
+func TestAnyOtherValueThanYesIsNoTick(t *testing.T) {
+	t.Parallel()
+	form := credentials("password", "no")
+	form.Add("remember", "yes") // the first one counts
+	mustShow(t, loggedIn(t, memstore.New(), form).Get("/dashboard"), "You are not remembered.")
+}
+
+// Either way.
+
+func TestPageSaysUntilWhenATickedSessionLasts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t, memstore.New(), ticked)
+		mustShow(t, browser.Get("/dashboard"), `<time datetime="2000-01-31T00:00:00Z">31 January 2000, 00:00:00 UTC</time>`)
+		time.Sleep(2 * day) // a tenth of the time has not passed
+		mustShow(t, browser.Get("/dashboard"), `datetime="2000-01-31T00:00:00Z"`)
+		time.Sleep(1 * day)
+		mustShow(t, browser.Get("/dashboard"), `datetime="2000-02-03T00:00:00Z"`)
+	})
+}
+
+func TestPageSaysUntilWhenAnUntickedSessionLasts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t, memstore.New(), unticked)
+		mustShow(t, browser.Get("/dashboard"), `<time datetime="2000-01-01T00:30:00Z">1 January 2000, 00:30:00 UTC</time>`)
+		time.Sleep(59 * time.Second) // not a minute yet
+		mustShow(t, browser.Get("/dashboard"), `datetime="2000-01-01T00:30:00Z"`)
+		time.Sleep(time.Second)
+		mustShow(t, browser.Get("/dashboard"), `datetime="2000-01-01T00:31:00Z"`)
+	})
+}
+
+// Each save sends a cookie, so what sets no cookie has saved nothing.
+func TestLookingAgainSavesNothing(t *testing.T) {
+	for name, test := range map[string]struct {
+		form  url.Values
+		every time.Duration
+	}{
+		"ticked":   {ticked, 3 * day},
+		"unticked": {unticked, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				browser := loggedIn(t, memstore.New(), test.form)
+				time.Sleep(test.every - time.Second)
+				if line := browser.Get("/dashboard").Header.Get("Set-Cookie"); line != "" {
+					t.Errorf("a second too early: %s", line)
+				}
+				time.Sleep(time.Second)
+				if browser.Get("/dashboard").Header.Get("Set-Cookie") == "" {
+					t.Errorf("nothing was saved after %v", test.every)
+				}
+			})
+		})
+	}
+}
+
+func TestCopyOfTheCookieIsDeadAfterLogout(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	browser := loggedIn(t, store, ticked)
+	thief := webtest.NewBrowser(t, site(t, store))
+	thief.SetCookie("remember", browser.Cookie("/", "remember"))
+	mustShow(t, thief.Get("/dashboard"), "You are remembered.")
+
+	mustBeAt(t, browser.Post("/logout", nil), "/login")
+	if value := browser.Cookie("/", "remember"); value != "" {
+		t.Errorf("the cookie is still there: %s", value)
+	}
+	mustBeAt(t, thief.Get("/dashboard"), "/login")
+}
+
+func TestUntickingAtTheNextLoginMakesItABrowserSession(t *testing.T) {
+	t.Parallel()
+	browser := loggedIn(t, memstore.New(), ticked)
+	kept := browser.Cookie("/", "remember")
+	mustShow(t, browser.Post("/login", unticked), "You are not remembered.")
+	browser.Restart()
+	mustBeAt(t, browser.Get("/dashboard"), "/login")
+	browser.SetCookie("remember", kept) // the session that was remembered
+	mustBeAt(t, browser.Get("/dashboard"), "/login")
+}
+
+func TestTickOfAStrangersSessionDoesNotCarryOver(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	browser := stranger(t, store, func(s *session.Session) {
+		session.Key[string]("cart").Set(s, "planted")
+		s.SetPermanent(true)
+	})
+	planted := browser.Cookie("/", "remember")
+	mustShow(t, browser.Post("/login", unticked), "You are not remembered.")
+	browser.Restart()
+	mustBeAt(t, browser.Get("/dashboard"), "/login")
+
+	attacker := webtest.NewBrowser(t, site(t, store))
+	attacker.SetCookie("remember", planted)
+	mustBeAt(t, attacker.Get("/dashboard"), "/login")
+}
+
+// An older release may have kept other things under the same names.
+func TestSessionOfAnotherShapeIsNobodys(t *testing.T) {
+	username, lastSeen := session.Key[any]("username"), session.Key[any]("last_seen")
+	for _, old := range []struct {
+		username, lastSeen any
+		permanent          bool
+	}{
+		{"left-us", nil, true},
+		{[]string{"admin"}, nil, true},
+		{"admin", nil, false},
+		{"admin", "yesterday", false},
+		{"admin", 1 << 62, false},
+		{"admin", map[string]any{"time": nil}, false},
+	} {
+		page := stranger(t, memstore.New(), func(s *session.Session) {
+			username.Set(s, old.username)
+			lastSeen.Set(s, old.lastSeen)
+			s.SetPermanent(old.permanent)
+		}).Get("/dashboard")
+		if path, _, _ := strings.Cut(page.Path, "?"); path != "/login" {
+			t.Errorf("%v: the browser is at %s: %s", old, page.Path, page.Body)
+		}
+	}
+}
+
+// The rest of a login.
+
+func TestDashboardWithoutSessionGoesToLogin(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for _, path := range []string{"/dashboard", "/"} {
+		page := browser.Get(path)
+		mustBeAt(t, page, "/login")
+		if strings.Contains(page.Body, wasIdle) || page.Header.Get("Set-Cookie") != "" {
+			t.Errorf("a stranger is told of a session: %s", page.Body)
+		}
+	}
+	mustShow(t, browser.Get("/login"), "The demo account is <b>admin</b>, its password is <b>password</b>.")
+}
+
+func TestForgedCookieIsNobodys(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for _, value := range []string{
+		"eyJ1c2VybmFtZSI6ImFkbWluIn0.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w",
+		"UEVDTFRZNk1ZTjJJQjQzNzJFWVdNUDZUSzY.awNt4A.", "../../etc/passwd", "..", strings.Repeat("x", 5000),
+	} {
+		browser.SetCookie("remember", value)
+		mustBeAt(t, browser.Get("/dashboard"), "/login")
+	}
+}
+
+func TestWrongLoginKeepsTheNameAndTheTick(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	page := browser.Post("/login", credentials("letmein", "yes"))
+	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
+	mustBe(t, page, http.StatusForbidden, `value="admin"`)
+	mustBe(t, page, http.StatusForbidden, `value="yes" checked`)
+	if strings.Contains(page.Body, "letmein") || page.Header.Get("Set-Cookie") != "" {
+		t.Errorf("the password came back, or a cookie: %s", page.Body)
+	}
+	for _, page := range []webtest.Page{browser.Post("/login", credentials("", "")), browser.Get("/login")} {
+		if strings.Contains(page.Body, "checked") {
+			t.Errorf("the box is ticked by itself: %s", page.Body)
+		}
+	}
+}
+
+// A hash takes many milliseconds. Without one, the answer takes microseconds.
+func TestUnknownUserGetsTheSameAnswerForTheSameWork(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	start := time.Now()
+	page := browser.Post("/login", url.Values{"username": {"nobody"}, "password": {"password"}})
+	if took := time.Since(start); took < 5*time.Millisecond {
+		t.Errorf("answered after %v, which is too soon for a hash", took)
+	}
+	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
+}
+
+func TestBadFormIsAClearAnswer(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for body, want := range map[string]string{
+		"":                                       "The username is missing.",
+		"password=x&remember=yes":                "The username is missing.",
+		"username=&password=x":                   "The username is missing.",
+		"username=admin":                         "The password is missing.",
+		"username=%00%ff&password=":              "The password is missing.",
+		"username=%zz":                           "The form is damaged, or too large.",
+		"username=" + strings.Repeat("x", 1<<20): "The form is damaged, or too large.",
+	} {
+		page := post(browser, "/login", strings.NewReader(body))
+		mustBe(t, page, http.StatusBadRequest, want)
+		if len(page.Body) > 10_000 {
+			t.Errorf("answered with %d bytes", len(page.Body))
+		}
+	}
+	page := browser.Post("/login?username=admin&password=password&remember=yes", nil)
+	mustBe(t, page, http.StatusBadRequest, "The username is missing.")
+}
+
+func TestTypedHTMLStaysText(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	script := `"><script>alert(1)</script>`
+	for _, page := range []webtest.Page{
+		browser.Post("/login", url.Values{"username": {script}, "remember": {script}}),
+		browser.Get("/login?idle=" + url.QueryEscape(script)),
+	} {
+		if strings.Contains(page.Body, "<script") {
+			t.Errorf("the page has a script: %s", page.Body)
+		}
+	}
+}
+
+func TestChangesTakeAPostFromThisSite(t *testing.T) {
+	t.Parallel()
+	browser := loggedIn(t, memstore.New(), unticked)
+	mustBe(t, browser.Get("/logout"), http.StatusMethodNotAllowed, "")
+	for _, path := range []string{"/login", "/logout"} {
+		r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader(ticked.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		page := browser.Send(r)
+		if page.Status != http.StatusForbidden || page.Header.Get("Set-Cookie") != "" {
+			t.Errorf("%s from another site: %d", path, page.Status)
+		}
+	}
+	mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+}
+
+func TestNothingIsShownAfterLogout(t *testing.T) {
+	t.Parallel()
+	browser := loggedIn(t, memstore.New(), unticked)
+	if got := browser.Get("/dashboard").Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control is %q", got)
+	}
+	mustShow(t, browser.Post("/logout", nil), `href="/forget.css"`)
+	if value := browser.Cookie("/", "remember"); value != "" {
+		t.Errorf("the cookie is still there: %s", value)
+	}
+	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
+		t.Errorf("Clear-Site-Data is %s", got)
+	}
+}
+
+// Visitors who get an answer and do not read it are as many as they like.
+func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler, release := site(t, memstore.New()), make(chan struct{})
+		defer close(release)
+		form := credentials("wrong", "")
+		for range maxLogins {
+			r := httptest.NewRequest("POST", webtest.Origin+"/login", strings.NewReader(form.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			go handler.ServeHTTP(unread{httptest.NewRecorder(), release}, r)
+		}
+		synctest.Wait()
+		mustBe(t, webtest.NewBrowser(t, handler).Post("/login", form), http.StatusForbidden, "Invalid credentials")
+	})
+}
+
+const wasIdle = "You were logged out, because your session was not used for 30 minutes."
+
+var (
+	secret   = bytes.Repeat([]byte("s"), 32)
+	ticked   = credentials("password", "yes")
+	unticked = credentials("password", "")
+)
+
+// credentials is the login form as a browser sends it: a box that is not ticked
+// sends nothing.
+func credentials(password, remember string) url.Values {
+	form := url.Values{"username": {"admin"}, "password": {password}}
+	if remember != "" {
+		form.Set("remember", remember)
+	}
+	return form
+}
+
+// manager is that of one process. A slow machine is no store that is down.
+func manager(t *testing.T, store session.Store) *session.Manager {
+	t.Helper()
+	opts := options(store)
+	opts.StoreTimeout = time.Hour
+	sessions, err := session.New(secret, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
+}
+
+func site(t *testing.T, store session.Store) http.Handler {
+	t.Helper()
+	return newHandler(manager(t, store))
+}
+
+// files is a store as one process opens it.
+func files(t *testing.T, dir string) session.Store {
+	t.Helper()
+	store, err := filestore.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+// loggedIn is the browser of somebody who has sent this form.
+func loggedIn(t *testing.T, store session.Store, form url.Values) *webtest.Browser {
+	t.Helper()
+	browser := webtest.NewBrowser(t, site(t, store))
+	page := browser.Post("/login", form)
+	mustBeAt(t, page, "/dashboard")
+	mustShow(t, page, "Welcome to your dashboard, admin!")
+	return browser
+}
+
+// stranger is a browser with a session that no login made.
+func stranger(t *testing.T, store session.Store, fill func(*session.Session)) *webtest.Browser {
+	t.Helper()
+	browser := webtest.NewBrowser(t, manager(t, store).Handler(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) { fill(session.From(r)) })))
+	browser.Get("/")
+	browser.Handler = site(t, store)
+	return browser
+}
+
+// post sends a body that need not be a form, and follows no redirect.
+func post(browser *webtest.Browser, path string, body io.Reader) webtest.Page {
+	r := httptest.NewRequest("POST", webtest.Origin+path, body)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return browser.Send(r)
+}
+
+// slowStore takes its time for the first save.
+type slowStore struct {
+	session.Store
+	delay time.Duration
+}
+
+func (s *slowStore) Save(ctx context.Context, id string, rec session.Record) error {
+	time.Sleep(s.delay)
+	s.delay = 0
+	return s.Store.Save(ctx, id, rec)
+}
+
+// unread is an answer that nobody reads until release.
+type unread struct {
+	http.ResponseWriter
+	release <-chan struct{}
+}
+
+func (w unread) Write(p []byte) (int, error) {
+	<-w.release
+	return len(p), nil
+}
+
+// mustSet checks the attributes of the page's Set-Cookie.
+func mustSet(t *testing.T, page webtest.Page, want string) {
+	t.Helper()
+	_, attributes, _ := strings.Cut(page.Header.Get("Set-Cookie"), "; ")
+	if attributes != want {
+		t.Errorf("%s: attributes %q, want %q", page.Path, attributes, want)
+	}
+}
+
+func mustBeAt(t *testing.T, page webtest.Page, path string) {
+	t.Helper()
+	if page.Path != path || page.Status != http.StatusOK {
+		t.Errorf("the browser is at %s: %d, want %s", page.Path, page.Status, path)
+	}
+}
+
+func mustShow(t *testing.T, page webtest.Page, want string) {
+	t.Helper()
+	mustBe(t, page, http.StatusOK, want)
+}
+
+func mustBe(t *testing.T, page webtest.Page, status int, want string) {
+	t.Helper()
+	if page.Status != status || !strings.Contains(page.Body, want) {
+		t.Errorf("%s: %d %s, want %d %q", page.Path, page.Status, page.Body, status, want)
+	}
+}

@@ -1,0 +1,120 @@
+// Command 3-timeout logs a visitor out after 15 minutes without activity, and
+// after 8 hours in any case. Then it says which of the two it was.
+//
+//	go run ./exercises/3-timeout
+//	go run ./exercises/3-timeout -idle 1m
+//
+// Open http://localhost:8080, log in as admin, whose password is "password", and
+// take your hands off the keyboard. What ends a session is in timeout.go, the login
+// and the way back in login.go, and the pages, with notes to lose, in notes.go.
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"html/template"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"example.com/sessions/internal/session"
+)
+
+const maxForm = 16 << 10 // bytes of a posted form: room for the longest note
+
+func main() {
+	addr := flag.String("addr", "localhost:8080", "address to listen on")
+	idle := flag.Duration("idle", 15*time.Minute, "how long a visitor may do nothing")
+	flag.Parse()
+
+	secret, err := session.SecretFromEnv("SESSION_SECRET")
+	if errors.Is(err, session.ErrNoSecret) {
+		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
+		secret = session.NewSecret()
+	}
+	sessions, err := session.New(secret, &session.Options{Name: "timeout"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := newHandler(sessions, *idle)
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("listening on http://%s", *addr)
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+	}
+	log.Fatal(server.Serve(listener))
+}
+
+// newHandler returns the exercise's site, or what is wrong with the idle timeout.
+// The manager is to have neither of the timeout options: see end.
+func newHandler(sessions *session.Manager, idle time.Duration) (http.Handler, error) {
+	if idle < minIdle || idle > absolute || idle%time.Second != 0 {
+		return nil, fmt.Errorf("the idle timeout is to be whole seconds, from %v to %v, and not %v", minIdle, absolute, idle)
+	}
+	a := &app{idle: idle, logins: make(turns, maxLogins), notes: make(map[string][]string)}
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
+	mux.HandleFunc("GET /login", a.loginForm)
+	mux.HandleFunc("POST /login", readForm(a.login))
+	mux.HandleFunc("POST /logout", logout)
+	mux.HandleFunc("GET /forget.css", forget)
+	mux.HandleFunc("GET /dashboard", a.visit(a.dashboard))
+	mux.HandleFunc("GET /notes", a.visit(a.listNotes))
+	mux.HandleFunc("GET /notes/new", a.visit(a.noteForm))
+	mux.HandleFunc("POST /notes", readForm(a.addNote))
+	mux.HandleFunc("GET /countdown", a.countdown)
+	mux.HandleFunc("POST /stay", readForm(a.stay))
+	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux)), nil
+}
+
+// app is the site. What it keeps of its users beside their sessions is in memory;
+// a real site has a database.
+type app struct {
+	idle   time.Duration
+	logins turns
+	mu     sync.Mutex
+	notes  map[string][]string // by user, the newest first
+}
+
+// readForm reads a posted form before next runs.
+func readForm(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		err := r.ParseForm()
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			show(w, http.StatusRequestEntityTooLarge, "problem", "The form is too large. Nothing was saved.")
+			return
+		}
+		if err != nil {
+			show(w, http.StatusBadRequest, "problem", "The form is damaged. Nothing was saved.")
+			return
+		}
+		next(w, r)
+	}
+}
+
+//go:embed pages.html
+var pagesHTML string
+
+var pages = template.Must(template.New("pages").Parse(pagesHTML))
+
+// show answers with a page that no cache may keep, not even the browser's own.
+func show(w http.ResponseWriter, status int, page string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := pages.ExecuteTemplate(w, page, data); err != nil {
+		log.Print(err)
+	}
+}

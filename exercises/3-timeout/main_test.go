@@ -1,0 +1,812 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/webtest"
+)
+
+// The tests speak HTTP only. In a bubble of synctest the clock stands still but
+// for time.Sleep, so a limit can be met to the nanosecond.
+
+func TestOneNanosecondBeforeFifteenMinutesIsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		time.Sleep(15*time.Minute - 1)
+		mustShow(t, browser.Get("/dashboard"), "Welcome to your dashboard, admin!")
+	})
+}
+
+func TestFifteenMinutesIsOutAndThePageSaysWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		time.Sleep(15 * time.Minute)
+		page := browser.Get("/dashboard")
+		mustBeLogin(t, page)
+		mustShow(t, page, outIdle)
+	})
+}
+
+func TestOpeningAPageStartsTheFifteenMinutesAgain(t *testing.T) {
+	for _, path := range pagesOfAUser {
+		synctest.Test(t, func(t *testing.T) {
+			browser := loggedIn(t)
+			time.Sleep(14*time.Minute + 59*time.Second)
+			mustBeAt(t, browser.Get(path), path)
+			time.Sleep(14*time.Minute + 59*time.Second)
+			mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+			time.Sleep(15 * time.Minute)
+			mustShow(t, browser.Get(path), outIdle)
+		})
+	}
+}
+
+func TestEightHoursIsOutHoweverBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		for range 8*6 - 1 {
+			time.Sleep(10 * time.Minute)
+			mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+		}
+		time.Sleep(10*time.Minute - 1)
+		mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+		time.Sleep(1)
+		mustShow(t, browser.Get("/dashboard"), outAbsolute)
+	})
+}
+
+func TestTheLimitThatCameFirstIsTheReason(t *testing.T) {
+	for lastVisit, want := range map[time.Duration]string{
+		7*time.Hour + 44*time.Minute + 59*time.Second: outIdle,
+		7*time.Hour + 45*time.Minute:                  outAbsolute,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			browser := loggedIn(t)
+			stayBusy(browser, lastVisit)
+			time.Sleep(3 * 24 * time.Hour)
+			mustShow(t, browser.Get("/dashboard"), want)
+		})
+	}
+}
+
+func TestTheReasonIsStillThereAfterAReloadAndInAnotherTab(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		time.Sleep(time.Hour)
+		for _, path := range []string{"/dashboard", "/login", "/notes", "/countdown", "/"} {
+			mustShow(t, browser.Get(path), outIdle)
+		}
+	})
+}
+
+func TestWhoeverNeverLoggedInWasNotLoggedOut(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for _, path := range []string{"/", "/dashboard", "/notes", "/notes/new", "/login", "/countdown"} {
+		page := browser.Get(path)
+		mustBeLogin(t, page)
+		if strings.Contains(page.Body, "logged out") {
+			t.Errorf("%s: %s", path, page.Body)
+		}
+	}
+	if value := browser.Cookie("/", "timeout"); value != "" {
+		t.Errorf("a stranger got a cookie: %s", value)
+	}
+}
+
+// The open page does what browsers do: wait as long as Refresh says, and open
+// the address that it names.
+func TestAnOpenPageLogsItselfOut(t *testing.T) {
+	for _, path := range []string{"/dashboard", "/notes"} {
+		synctest.Test(t, func(t *testing.T) {
+			browser := loggedIn(t)
+			start, page := time.Now(), browser.Get(path)
+			cookie := browser.Cookie("/", "timeout")
+			for !isLogin(page) {
+				mustBe(t, page, http.StatusOK, "")
+				page = waitForRefresh(t, browser, page)
+				if browser.Cookie("/", "timeout") != cookie {
+					t.Fatalf("after %v, %s wrote the session", time.Since(start), page.Path)
+				}
+			}
+			if took := time.Since(start); took != 15*time.Minute {
+				t.Errorf("%s logged out after %v", path, took)
+			}
+			mustShow(t, page, outIdle)
+			mustShow(t, page, hiddenNext(path))
+		})
+	}
+}
+
+func TestCountdownShowsTheTimeLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		start, page := time.Now(), browser.Get("/dashboard")
+		shown := 0
+		for page = waitForRefresh(t, browser, page); !isLogin(page); page = waitForRefresh(t, browser, page) {
+			left := start.Add(15 * time.Minute).Sub(time.Now())
+			mustShow(t, page, fmt.Sprintf("%d:%02d</b> minutes", left/time.Minute, left%time.Minute/time.Second))
+			shown++
+		}
+		if shown < 3 {
+			t.Errorf("the countdown was shown %d times", shown)
+		}
+	})
+}
+
+func TestTheLastHalfSecondIsRoundedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		time.Sleep(15*time.Minute - time.Second/2)
+		page := browser.Get("/countdown")
+		mustShow(t, page, "0:01</b> minutes")
+		mustBeLogin(t, waitForRefresh(t, browser, page))
+	})
+}
+
+func TestCountdownIsNoActivityHoweverItIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		for range 15*60 - 1 {
+			time.Sleep(time.Second)
+			for _, method := range []string{"GET", "HEAD", "POST"} {
+				r := httptest.NewRequest(method, webtest.Origin+"/countdown?next=/dashboard&stay&last_seen=2099-01-01T00:00:00Z", nil)
+				r.Header.Set("Sec-Fetch-User", "?1")
+				if page := browser.Send(r); page.Header.Get("Set-Cookie") != "" {
+					t.Fatalf("%s writes the session", method)
+				}
+			}
+		}
+		time.Sleep(time.Second)
+		mustShow(t, browser.Get("/countdown"), outIdle)
+	})
+}
+
+func TestWorkInOneTabKeepsTheOtherIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		tab := browser.Get("/dashboard")
+		time.Sleep(10 * time.Minute)
+		browser.Get("/notes")
+		time.Sleep(6 * time.Minute)
+		tab = browser.Get(refreshAddress(t, tab))
+		mustShow(t, tab, "9:00</b> minutes")
+	})
+}
+
+func TestStayStartsTheFifteenMinutesAgainWhereYouWere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		page := waitForRefresh(t, browser, browser.Get("/notes"))
+		mustShow(t, page, `action="/stay"`)
+		mustShow(t, page, hiddenNext("/notes"))
+		page = post(browser, "/stay", strings.NewReader("next=/notes")) // and do not follow: that is a visit
+		if page.Status != http.StatusSeeOther || page.Header.Get("Location") != "/notes" {
+			t.Errorf("%d to %s", page.Status, page.Header.Get("Location"))
+		}
+		time.Sleep(15*time.Minute - 1)
+		mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+	})
+}
+
+func TestStayComesTooLateAfterFifteenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		time.Sleep(15 * time.Minute)
+		page := browser.Post("/stay", url.Values{"next": {"/notes"}})
+		mustBeLogin(t, page)
+		mustShow(t, page, outIdle)
+		mustShow(t, page, hiddenNext("/notes"))
+	})
+}
+
+func TestStayMovesNotTheEightHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		stayBusy(browser, 7*time.Hour+59*time.Minute)
+		page := browser.Get("/countdown?next=/notes")
+		mustShow(t, page, "1:00</b> minutes")
+		if strings.Contains(page.Body, `action="/stay"`) {
+			t.Error("the countdown offers to stay, which is not to be had")
+		}
+		mustShow(t, page, `href="/notes"`)
+		browser.Post("/stay", nil)
+		time.Sleep(time.Minute)
+		mustShow(t, browser.Get("/dashboard"), outAbsolute)
+	})
+}
+
+func TestPageInTheLastMinuteRefreshesOnceAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		stayBusy(browser, 7*time.Hour+59*time.Minute)
+		page := waitForRefresh(t, browser, browser.Get("/notes"))
+		mustBeLogin(t, page)
+		mustShow(t, page, outAbsolute)
+	})
+}
+
+func TestPageWithAFormNeverRefreshes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := loggedIn(t).Get("/notes/new")
+		mustShow(t, page, "<textarea")
+		if got := page.Header.Get("Refresh"); got != "" {
+			t.Errorf("Refresh: %s would take away what is being typed", got)
+		}
+	})
+}
+
+func TestNoteIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		page := browser.Post("/notes", note("Tea & <b>biscuits</b>"))
+		mustBeAt(t, page, "/notes")
+		mustShow(t, page, "Tea &amp; &lt;b&gt;biscuits&lt;/b&gt;")
+	})
+}
+
+func TestSavingANoteIsActivity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		for _, text := range []string{"Tea", ""} {
+			time.Sleep(15*time.Minute - 1)
+			post(browser, "/notes", strings.NewReader(note(text).Encode()))
+		}
+		time.Sleep(15*time.Minute - 1)
+		mustShow(t, browser.Get("/notes"), "Tea")
+	})
+}
+
+func TestNoteThatComesTooLateIsSavedByTheLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		browser.Get("/notes/new")
+		time.Sleep(15 * time.Minute)
+		page := browser.Post("/notes", note("</textarea>An hour's work"))
+		mustBe(t, page, http.StatusForbidden, outIdle)
+		mustBe(t, page, http.StatusForbidden, "Your note is not saved yet.")
+		kept := typedInto(t, page)
+
+		wrong := credentials("admin", "", "/notes")
+		wrong.Set("text", kept)
+		kept = typedInto(t, browser.Post("/login", wrong))
+
+		right := credentials("admin", "password", "/notes")
+		right.Set("text", kept)
+		page = browser.Post("/login", right)
+		mustBeAt(t, page, "/notes")
+		mustShow(t, page, "&lt;/textarea&gt;An hour&#39;s work")
+	})
+}
+
+func TestNotesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		for n := range 30 {
+			browser.Post("/notes", note(fmt.Sprintf("note %d.", n)))
+		}
+		page := browser.Get("/notes")
+		mustShow(t, page, "note 29.")
+		mustShow(t, page, "note 10.")
+		if strings.Contains(page.Body, "note 9.") {
+			t.Error("the thirtieth note did not push out the tenth")
+		}
+	})
+}
+
+func TestNotesOfManyTabsAtOnceAreAllKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		var tabs sync.WaitGroup
+		for n := range 20 {
+			tab := webtest.NewBrowser(t, browser.Handler)
+			tab.SetCookie("timeout", browser.Cookie("/", "timeout"))
+			tabs.Go(func() { tab.Post("/notes", note(fmt.Sprintf("note %d.", n))) })
+		}
+		tabs.Wait()
+		page := browser.Get("/notes")
+		for n := range 20 {
+			mustShow(t, page, fmt.Sprintf("note %d.", n))
+		}
+	})
+}
+
+func TestNoteThatCannotBeKeptComesBackToTheForm(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                           "The note is empty.",
+		" \r\n ":                     "The note is empty.",
+		strings.Repeat("ä", 1001):    "This one has 1001.",
+		strings.Repeat("<x>", 1000):  "This one has 3000.",
+		strings.Repeat("\r\n", 1001): "The note is empty.",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			browser := loggedIn(t)
+			page := browser.Post("/notes", note(text))
+			mustBe(t, page, http.StatusBadRequest, want)
+			if got, want := typedInto(t, page), strings.ReplaceAll(text, "\r\n", "\n"); got != want {
+				t.Errorf("the form has %q, want %q", got, want)
+			}
+			mustShow(t, browser.Get("/notes"), "There are none.")
+		})
+	}
+}
+
+func TestLongestNoteIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, text := range []string{strings.Repeat("\U0001F375", 1000), strings.Repeat("x\r\n", 500)} {
+			mustBeAt(t, loggedIn(t).Post("/notes", note(text)), "/notes")
+		}
+	})
+}
+
+func TestOddTextIsNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		for _, text := range []string{"\x00", "\xff\xfe", "{{.}}", "\u2028\u202e", "a\r\nSet-Cookie: x=1"} {
+			page := browser.Post("/notes", note(text))
+			mustBeAt(t, page, "/notes")
+		}
+	})
+}
+
+// These tests take a hash, which is made to be slow, so they run side by side.
+func TestLoginLeadsBackToWhereYouWere(t *testing.T) {
+	t.Parallel()
+	for _, path := range pagesOfAUser {
+		browser := webtest.NewBrowser(t, site(t))
+		page := browser.Get(path)
+		mustBeLogin(t, page)
+		mustShow(t, page, hiddenNext(path))
+		mustBeAt(t, browser.Post("/login", credentials("admin", "password", path)), path)
+	}
+}
+
+func TestLoginWithAForeignNextLeadsToTheDashboard(t *testing.T) {
+	t.Parallel()
+	for _, next := range []string{"//evil.example", "https://evil.example/dashboard"} {
+		page := webtest.NewBrowser(t, site(t)).Post("/login", credentials("admin", "password", next))
+		mustBeAt(t, page, "/dashboard")
+	}
+}
+
+// elsewhere is what next may not be: another site, in every spelling that one
+// browser or another takes for it, and what is no page of ours to go back to.
+var elsewhere = []string{
+	"//evil.example", "//evil.example/dashboard", "///evil.example", "////evil.example", "//evil.example//dashboard",
+	`/\evil.example`, `\/evil.example`, `\\evil.example`, `/\/evil.example`, `/dashboard\..\\evil.example`,
+	"https:evil.example", "https:/evil.example", "https://evil.example", "HTTPS://evil.example", "http://evil.example/notes",
+	"https://example.com.evil.example/dashboard", "https://example.com@evil.example/dashboard", "https://example.com/dashboard",
+	"javascript:alert(1)", "data:text/html,x", "ftp://evil.example", ":", "evil.example",
+	"/\t/evil.example", "/\n/evil.example", "/\r/evil.example", "\t//evil.example", " //evil.example", "\x00//evil.example",
+	"/dashboard\r\nSet-Cookie: a=b", "/dashboard\x00", "/dashboard ", " /dashboard", "/dashboard\u2028",
+	"%2f%2fevil.example", "/%2fevil.example", "/%2Fevil.example", "%252f%252fevil.example", "/%5cevil.example", "/%09/evil.example",
+	"/／evil.example", "／／evil.example", "/dashboard/../../evil.example", "/./evil.example", "/.//evil.example", "/..//evil.example",
+	"@evil.example", "/@evil.example", "?next=//evil.example", "#//evil.example", "/dashboard?x=//evil.example", "/dashboard#x",
+	"/logout", "/stay", "/login", "/login?next=//evil.example", "/countdown", "/forget.css", "/", "", "dashboard", "/Dashboard", "/dashboard/", "/nowhere",
+	strings.Repeat("/", 3000),
+}
+
+func TestNextNeverLeadsElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		stranger := webtest.NewBrowser(t, browser.Handler)
+		for _, next := range elsewhere {
+			query := "?next=" + url.QueryEscape(next)
+			mustBeAt(t, browser.Post("/stay", url.Values{"next": {next}}), "/dashboard")
+			mustShow(t, browser.Get("/countdown"+query), hiddenNext("/dashboard"))
+			if got := refreshAddress(t, browser.Get("/countdown"+query)); got != "/countdown?next=%2Fdashboard" {
+				t.Errorf("%q: the countdown refreshes to %s", next, got)
+			}
+			mustShow(t, stranger.Get("/login"+query), hiddenNext("/dashboard"))
+			mustShow(t, stranger.Get("/countdown"+query), hiddenNext("/dashboard"))
+			mustBe(t, stranger.Post("/login", credentials("", "", next)), http.StatusBadRequest, hiddenNext("/dashboard"))
+			mustShow(t, stranger.Post("/stay", url.Values{"next": {next}}), hiddenNext("/dashboard"))
+		}
+	})
+}
+
+func TestOfARepeatedNextTheFirstCounts(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t)).Get("/login?next=/notes&next=//evil.example")
+	mustShow(t, page, hiddenNext("/notes"))
+	if strings.Contains(page.Body, "evil") {
+		t.Error(page.Body)
+	}
+}
+
+func TestNextInTheAddressOfAPostDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mustBeAt(t, loggedIn(t).Post("/stay?next=/notes", nil), "/dashboard")
+	})
+}
+
+func TestLogoutDeletesTheCookieAndGivesNoReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		page := browser.Post("/logout", nil)
+		mustBeLogin(t, page)
+		if strings.Contains(page.Body, "logged out") || browser.Cookie("/", "timeout") != "" {
+			t.Errorf("cookie %q, page %s", browser.Cookie("/", "timeout"), page.Body)
+		}
+		mustBeLogin(t, browser.Get("/dashboard"))
+	})
+}
+
+// The cookie is all there is, so going back to an older one is going back to an
+// older last visit.
+func TestOlderCookieEndsSooner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		older := browser.Cookie("/", "timeout")
+		stayBusy(browser, 14*time.Minute)
+		time.Sleep(time.Minute)
+		mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+		browser.SetCookie("timeout", older)
+		mustShow(t, browser.Get("/dashboard"), outIdle)
+	})
+}
+
+// What no client-side session can prevent.
+func TestCopyOutlivesALogoutByTheIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		stolen := browser.Cookie("/", "timeout")
+		browser.Post("/logout", nil)
+
+		thief := webtest.NewBrowser(t, browser.Handler)
+		thief.SetCookie("timeout", stolen)
+		time.Sleep(15*time.Minute - 1)
+		mustShow(t, thief.Get("/dashboard"), "Welcome to your dashboard, admin!")
+		thief.SetCookie("timeout", stolen)
+		time.Sleep(1)
+		mustShow(t, thief.Get("/dashboard"), outIdle)
+	})
+}
+
+func TestUsedCopyEndsWithTheEightHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		stayBusy(browser, time.Hour)
+		thief := webtest.NewBrowser(t, browser.Handler)
+		thief.SetCookie("timeout", browser.Cookie("/", "timeout"))
+		browser.Post("/logout", nil)
+		stayBusy(thief, 8*time.Hour-time.Hour-1)
+		mustBeAt(t, thief.Get("/dashboard"), "/dashboard")
+		time.Sleep(1)
+		mustShow(t, thief.Get("/dashboard"), outAbsolute)
+	})
+}
+
+func TestTheEightHoursBeginAgainWithALogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		time.Sleep(9 * time.Hour)
+		mustBeAt(t, browser.Post("/login", credentials("admin", "password", "")), "/dashboard")
+		stayBusy(browser, 8*time.Hour-1)
+		mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+	})
+}
+
+func TestNothingFromBeforeTheLoginSurvivesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		browser.SetCookie("timeout", signedWith(t, browser.Cookie("/", "timeout"), "planted", "by a stranger"))
+		browser.Post("/login", credentials("admin", "password", ""))
+		parts, err := session.Inspect(browser.Cookie("/", "timeout"))
+		if err != nil || bytes.Contains(parts.Payload, []byte("planted")) {
+			t.Errorf("payload %s, %v", parts.Payload, err)
+		}
+	})
+}
+
+func TestDamagedSessionIsNobodys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		parts, _ := session.Inspect(browser.Cookie("/", "timeout"))
+		var values map[string]any
+		if err := json.Unmarshal(parts.Payload, &values); err != nil || len(values) == 0 {
+			t.Fatalf("%s, %v", parts.Payload, err)
+		}
+		for name := range values {
+			for _, bad := range []any{nil, "", "x", -1, 1e300, true, []int{1}, map[string]int{"a": 1}, "0001-01-01T00:00:00Z", "-1"} {
+				forger := webtest.NewBrowser(t, browser.Handler)
+				forger.SetCookie("timeout", signedWith(t, browser.Cookie("/", "timeout"), name, bad))
+				for _, path := range []string{"/dashboard", "/countdown", "/login"} {
+					mustBeLogin(t, forger.Get(path))
+				}
+				mustBeLogin(t, forger.Post("/stay", nil))
+			}
+		}
+	})
+}
+
+func TestStateChangesTakeAPost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		cookie := browser.Cookie("/", "timeout")
+		time.Sleep(time.Minute)
+		for _, path := range []string{"/logout", "/stay"} {
+			mustBe(t, browser.Get(path), http.StatusMethodNotAllowed, "")
+		}
+		if browser.Cookie("/", "timeout") != cookie {
+			t.Error("a GET changed the session")
+		}
+	})
+}
+
+func TestOtherSitesCannotPost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		cookie := browser.Cookie("/", "timeout")
+		time.Sleep(time.Minute)
+		for _, path := range []string{"/login", "/logout", "/stay", "/notes"} {
+			for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
+				r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader("text=x"))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.Header.Set(name, value)
+				mustBe(t, browser.Send(r), http.StatusForbidden, "")
+			}
+		}
+		if browser.Cookie("/", "timeout") != cookie {
+			t.Error("another site changed the session")
+		}
+	})
+}
+
+func TestPagesAreStoredByNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t)
+		for _, path := range []string{"/dashboard", "/notes", "/notes/new", "/countdown", "/login"} {
+			page := browser.Get(path)
+			mustBeAt(t, page, path)
+			if got := page.Header.Get("Cache-Control"); got != "no-store" {
+				t.Errorf("%s: Cache-Control is %q", path, got)
+			}
+		}
+		mustShow(t, browser.Get("/login"), `href="/forget.css"`)
+		if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
+			t.Errorf("Clear-Site-Data is %s", got)
+		}
+	})
+}
+
+func TestBadLoginShowsTheFormAgain(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t))
+	for body, want := range map[string]string{
+		"password=x&next=/notes":                          "The username is missing.",
+		"username=%22><script>&next=/notes":               "The password is missing.",
+		"username=x&password=s3cret&text=%20&next=/notes": "The note is empty.",
+	} {
+		page := post(browser, "/login", strings.NewReader(body))
+		mustBe(t, page, http.StatusBadRequest, want)
+		mustBe(t, page, http.StatusBadRequest, hiddenNext("/notes"))
+		if strings.Contains(page.Body, "<script") || strings.Contains(page.Body, "s3cret") {
+			t.Errorf("%s: %s", body, page.Body)
+		}
+	}
+	page := browser.Post("/login", credentials("admin", "letmein", "/notes"))
+	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
+	mustBe(t, page, http.StatusForbidden, hiddenNext("/notes"))
+}
+
+func TestHugeOrDamagedFormIsRefused(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	for _, path := range []string{"/login", "/notes", "/stay"} {
+		huge := browser.Post(path, url.Values{"text": {strings.Repeat("x", 1<<20)}, "next": {"/notes"}})
+		mustBe(t, huge, http.StatusRequestEntityTooLarge, "too large")
+		mustBe(t, post(browser, path, strings.NewReader("next=%zz")), http.StatusBadRequest, "damaged")
+	}
+}
+
+func TestAnotherIdleTimeoutIsKeptAndNamed(t *testing.T) {
+	for idle, words := range map[time.Duration]string{
+		10 * time.Second: "10 seconds", 90 * time.Second: "90 seconds", time.Minute: "1 minute",
+		time.Hour: "1 hour", 90 * time.Minute: "90 minutes",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			browser := loggedIn(t)
+			browser.Handler = siteWith(t, idle)
+			start, page := time.Now(), browser.Get("/dashboard")
+			for !isLogin(page) {
+				page = waitForRefresh(t, browser, page)
+			}
+			if took := time.Since(start); took != idle {
+				t.Errorf("out after %v, want %v", took, idle)
+			}
+			mustShow(t, page, "You were logged out after "+words+" without activity.")
+		})
+	}
+}
+
+func TestIdleTimeoutThatMakesNoSenseIsRefused(t *testing.T) {
+	for idle, ok := range map[time.Duration]bool{
+		-time.Minute: false, 0: false, 1: false, 9 * time.Second: false, 10 * time.Second: true,
+		10*time.Second + 1: false, 1500 * time.Millisecond: false,
+		8 * time.Hour: true, 8*time.Hour + time.Second: false, 1<<63 - 1: false, -1 << 63: false,
+	} {
+		if _, err := newHandler(manager(t), idle); (err == nil) != ok {
+			t.Errorf("-idle %v: %v", idle, err)
+		}
+	}
+}
+
+const (
+	outIdle     = "You were logged out after 15 minutes without activity."
+	outAbsolute = "You were logged out after 8 hours."
+)
+
+var pagesOfAUser = []string{"/dashboard", "/notes", "/notes/new"}
+
+var secret = bytes.Repeat([]byte("s"), 32)
+
+// bubbleStart is what every bubble's clock shows at first.
+var bubbleStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func manager(t *testing.T) *session.Manager {
+	t.Helper()
+	sessions, err := session.New(secret, &session.Options{Name: "timeout"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
+}
+
+func site(t *testing.T) http.Handler {
+	t.Helper()
+	return siteWith(t, 15*time.Minute)
+}
+
+func siteWith(t *testing.T, idle time.Duration) http.Handler {
+	t.Helper()
+	handler, err := newHandler(manager(t), idle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return handler
+}
+
+// loggedIn is the browser of an admin who logged in when the bubble began. A
+// login takes a hash, so one serves all bubbles: their clocks begin alike.
+func loggedIn(t *testing.T) *webtest.Browser {
+	t.Helper()
+	if !time.Now().Equal(bubbleStart) {
+		t.Fatalf("loggedIn at %v", time.Now())
+	}
+	browser := webtest.NewBrowser(t, site(t))
+	oneLogin.Do(func() {
+		mustBeAt(t, browser.Post("/login", credentials("admin", "password", "")), "/dashboard")
+		loginCookie = browser.Cookie("/", "timeout")
+	})
+	browser.SetCookie("timeout", loginCookie)
+	return browser
+}
+
+var (
+	oneLogin    sync.Once
+	loginCookie string
+)
+
+// signedWith returns the cookie with another value in it, signed by the site.
+func signedWith(t *testing.T, cookie, name string, value any) string {
+	t.Helper()
+	sessions, r, w := manager(t), httptest.NewRequest("GET", "/", nil), httptest.NewRecorder()
+	r.AddCookie(&http.Cookie{Name: "timeout", Value: cookie})
+	s, err := sessions.Load(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session.Key[any](name).Set(s, value)
+	if err := sessions.Save(w, r, s); err != nil {
+		t.Fatal(err)
+	}
+	return w.Result().Cookies()[0].Value
+}
+
+// stayBusy opens a page every ten minutes at the least, and the last one when the
+// time has passed.
+func stayBusy(browser *webtest.Browser, d time.Duration) {
+	for d > 0 {
+		step := min(d, 10*time.Minute)
+		time.Sleep(step)
+		browser.Get("/dashboard")
+		d -= step
+	}
+}
+
+// waitForRefresh does what an open page does by itself.
+func waitForRefresh(t *testing.T, browser *webtest.Browser, page webtest.Page) webtest.Page {
+	t.Helper()
+	after, _, _ := strings.Cut(page.Header.Get("Refresh"), ";")
+	seconds, err := strconv.Atoi(after)
+	if err != nil || seconds < 1 {
+		t.Fatalf("%s: Refresh is %q", page.Path, page.Header.Get("Refresh"))
+	}
+	time.Sleep(time.Duration(seconds) * time.Second)
+	return browser.Get(refreshAddress(t, page))
+}
+
+// refreshAddress is where the page refreshes to.
+func refreshAddress(t *testing.T, page webtest.Page) string {
+	t.Helper()
+	_, address, ok := strings.Cut(page.Header.Get("Refresh"), "; url=")
+	if !ok {
+		t.Fatalf("%s: Refresh is %q", page.Path, page.Header.Get("Refresh"))
+	}
+	return address
+}
+
+// typedInto returns what is in the form's textarea.
+func typedInto(t *testing.T, page webtest.Page) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(page.Body, "<textarea")
+	_, rest, _ = strings.Cut(rest, ">\n")
+	text, _, closed := strings.Cut(rest, "</textarea>")
+	if !ok || !closed {
+		t.Fatalf("%s has no textarea: %s", page.Path, page.Body)
+	}
+	return html.UnescapeString(text)
+}
+
+func credentials(username, password, next string) url.Values {
+	return url.Values{"username": {username}, "password": {password}, "next": {next}}
+}
+
+func note(text string) url.Values {
+	return url.Values{"text": {text}}
+}
+
+// post sends a body that need not be a form.
+func post(browser *webtest.Browser, path string, body io.Reader) webtest.Page {
+	r := httptest.NewRequest("POST", webtest.Origin+path, body)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return browser.Send(r)
+}
+
+func hiddenNext(path string) string {
+	return fmt.Sprintf(`<input type="hidden" name="next" value="%s">`, path)
+}
+
+func isLogin(page webtest.Page) bool {
+	path, _, _ := strings.Cut(page.Path, "?")
+	return path == "/login"
+}
+
+func mustBeLogin(t *testing.T, page webtest.Page) {
+	t.Helper()
+	mustShow(t, page, `action="/login"`)
+	if !isLogin(page) {
+		t.Errorf("the login form is at %s", page.Path)
+	}
+}
+
+func mustBeAt(t *testing.T, page webtest.Page, path string) {
+	t.Helper()
+	if page.Status != http.StatusOK || page.Path != path {
+		t.Errorf("%d at %s, want %s", page.Status, page.Path, path)
+	}
+}
+
+func mustShow(t *testing.T, page webtest.Page, want string) {
+	t.Helper()
+	mustBe(t, page, http.StatusOK, want)
+}
+
+func mustBe(t *testing.T, page webtest.Page, status int, want string) {
+	t.Helper()
+	if page.Status != status || !strings.Contains(page.Body, want) {
+		t.Errorf("%s: %d %s, want %d %q", page.Path, page.Status, page.Body, status, want)
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"example.com/sessions/internal/session"
+)
+
+const (
+	maxNote  = 1000 // characters
+	maxNotes = 20   // the last of each user
+)
+
+// page is what the pages of a user show.
+type page struct {
+	User          string
+	End           ending
+	Notes         []string
+	Text, Problem string // what was typed as a note, and what is wrong with it
+	MaxNote       int
+}
+
+func (a *app) dashboard(w http.ResponseWriter, r *http.Request, name string) {
+	p := page{User: name, End: a.end(session.From(r))}
+	a.warn(w, r.URL.Path, p.End)
+	show(w, http.StatusOK, "dashboard", p)
+}
+
+func (a *app) listNotes(w http.ResponseWriter, r *http.Request, name string) {
+	p := page{User: name, End: a.end(session.From(r)), Notes: a.notesOf(name)}
+	a.warn(w, r.URL.Path, p.End)
+	show(w, http.StatusOK, "notes", p)
+}
+
+// noteForm does not refresh itself, as that would take away what is being typed.
+func (a *app) noteForm(w http.ResponseWriter, r *http.Request, name string) {
+	show(w, http.StatusOK, "note", page{User: name, End: a.end(session.From(r)), MaxNote: maxNote})
+}
+
+// addNote loses no note that comes too late: the login page has it, and the login
+// saves it.
+func (a *app) addNote(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	text := typed(r)
+	name, after := a.user(s)
+	if name == "" {
+		show(w, http.StatusForbidden, "login", form{After: after, Next: "/notes", Text: text, MaxNote: maxNote})
+		return
+	}
+	active(s)
+	if problem := checkNote(text); problem != "" {
+		show(w, http.StatusBadRequest, "note", page{User: name, End: a.end(s), Text: text, Problem: problem, MaxNote: maxNote})
+		return
+	}
+	a.saveNote(name, text)
+	http.Redirect(w, r, "/notes", http.StatusSeeOther)
+}
+
+// typed returns the form's note as UTF-8. Browsers end its lines with CR LF, and
+// count them as one character.
+func typed(r *http.Request) string {
+	text := strings.ToValidUTF8(r.PostForm.Get("text"), "\uFFFD")
+	return strings.ReplaceAll(text, "\r\n", "\n")
+}
+
+// checkNote returns what is wrong with a note, or "".
+func checkNote(text string) string {
+	if strings.TrimSpace(text) == "" {
+		return "The note is empty."
+	}
+	if n := utf8.RuneCountInString(text); n > maxNote {
+		return fmt.Sprintf("A note has %d characters at the most. This one has %d.", maxNote, n)
+	}
+	return ""
+}
+
+func (a *app) saveNote(user, text string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	notes := append([]string{text}, a.notes[user]...)
+	a.notes[user] = notes[:min(len(notes), maxNotes)]
+}
+
+func (a *app) notesOf(user string) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.notes[user])
+}

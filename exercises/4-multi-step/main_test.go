@@ -1,0 +1,997 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/filestore"
+	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/webtest"
+)
+
+// Step by step.
+
+func TestEachStepLeadsToTheNext(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	page := browser.Post("/", nil)
+	mustBeAt(t, page, "/who")
+	form := formOf(page)
+	mustBeAt(t, browser.Post(form+"/who", who), "/where")
+	mustBeAt(t, browser.Post(form+"/where", where), "/what")
+	mustBeAt(t, browser.Post(form+"/what", what()), "/review")
+	mustBeAt(t, press(browser, form), "/receipt")
+}
+
+func TestReceiptAndOrderHaveEveryAnswer(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	page := press(browser, filledIn(t, browser))
+	orders := site.orders(t)
+	if len(orders) != 1 {
+		t.Fatalf("%d orders, want 1", len(orders))
+	}
+	for _, answers := range []url.Values{who, where, what()} {
+		for name := range answers {
+			mustShow(t, page, answers.Get(name))
+			if !strings.Contains(orders[0], answers.Get(name)) {
+				t.Errorf("the order lacks %s: %s", name, orders[0])
+			}
+		}
+	}
+}
+
+func TestEveryPostIsAnsweredBySeeOther(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := filledIn(t, browser)
+	wrong := url.Values{"name": {"Ada"}, "email": {"ada"}}
+	for _, test := range []struct {
+		path, leadsTo string
+		sent          url.Values
+	}{
+		{"/who", "/where", who}, {"/who", "/who", wrong}, {"/who", "/where", who},
+		{"/review", "/review?changed", nil}, {"/review", "/receipt", hidden(browser.Get(form + "/review"))},
+	} {
+		page := browser.Send(post(form+test.path, test.sent))
+		if page.Status != http.StatusSeeOther || page.Header.Get("Location") != form+test.leadsTo {
+			t.Errorf("POST %s: %d to %s, want 303 to %s", test.path, page.Status, page.Header.Get("Location"), test.leadsTo)
+		}
+	}
+}
+
+func TestBackForwardAndReloadChangeNothing(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	for _, step := range []string{"what", "where", "who", "where", "where", "what", "review", "review"} {
+		page := browser.Get(form + "/" + step)
+		mustBeAt(t, page, "/"+step)
+		if line := page.Header.Get("Set-Cookie"); line != "" {
+			t.Errorf("GET of %s sets %s", step, line)
+		}
+	}
+	mustShow(t, browser.Get(form+"/who"), `value="Ada Lovelace"`)
+	mustShow(t, browser.Get(form+"/where"), `value="London"`)
+	mustShow(t, browser.Get(form+"/what"), "<option selected>Cherry</option>")
+	mustShow(t, browser.Get(form+"/what"), "Mind the dog.</textarea>")
+	if n := len(site.orders(t)); n != 0 {
+		t.Errorf("%d orders, and none was sent", n)
+	}
+}
+
+// Back asks for the page again if no cache has it.
+func TestPagesAreKeptByNoCache(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := filledIn(t, browser)
+	pages := []webtest.Page{browser.Get("/"), browser.Get(form + "/who"), browser.Get(form + "/review")}
+	for _, page := range append(pages, press(browser, form)) {
+		if got := page.Header.Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s: Cache-Control is %q", page.Path, got)
+		}
+	}
+}
+
+func TestNoStepCanBeSkipped(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	form := newForm(t, browser)
+	for _, step := range []struct {
+		name    string
+		answers url.Values
+		later   []string
+	}{
+		{"who", who, []string{"/where", "/what", "/review", "/receipt", ""}},
+		{"where", where, []string{"/what", "/review", "/receipt", ""}},
+		{"what", what(), []string{"/review", "/receipt", ""}},
+	} {
+		for _, later := range step.later {
+			mustBeAt(t, browser.Get(form+later), "/"+step.name)
+		}
+		mustBeAt(t, browser.Post(form+"/review", nil), "/"+step.name)
+		browser.Post(form+"/"+step.name, step.answers)
+	}
+	if n := len(site.orders(t)); n != 0 {
+		t.Errorf("%d orders, and none was sent", n)
+	}
+}
+
+func TestSkippingPostStoresNothing(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := newForm(t, browser)
+	mustBeAt(t, browser.Post(form+"/where", where), "/who")
+	mustBeAt(t, browser.Post(form+"/what", what()), "/who")
+	mustBeAt(t, browser.Post(form+"/who", who), "/where")
+	mustNotShow(t, browser.Get(form+"/where"), "London")
+}
+
+func TestProgressIsShown(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := filledIn(t, browser)
+	for i, name := range []string{"Who", "Where", "What", "Review"} {
+		page := browser.Get(form + "/" + strings.ToLower(name))
+		mustShow(t, page, fmt.Sprintf("Step %d of 4", i+1))
+		mustShow(t, page, fmt.Sprintf(`<progress id="progress" max="4" value="%d">`, i))
+		mustShow(t, page, `<li aria-current="step">`+name+`</li>`)
+	}
+	page := press(browser, form)
+	mustShow(t, page, `<progress id="progress" max="4" value="4">`)
+	mustNotShow(t, page, "<li><a") // there is no way back into it
+}
+
+func TestStepsThatCannotBeGoneToAreNoLinks(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := newForm(t, browser)
+	page := browser.Post(form+"/who", who)
+	mustShow(t, page, `<li><a href="`+form+`/who">Who</a></li>`)
+	mustShow(t, page, "<li>What</li>")
+	mustShow(t, page, "<li>Review</li>")
+}
+
+// What is wrong.
+
+func TestWrongAnswerIsToldBesideItsField(t *testing.T) {
+	past, far := day(0), day(31)
+	for _, test := range []struct{ step, field, typed, says string }{
+		{"who", "name", "", "Name is missing."},
+		{"who", "name", "  ", "Name is missing."},
+		{"who", "name", strings.Repeat("ü", 81), "Name has 81 characters, and may have 80."},
+		{"who", "name", "A\x00da", "Name has a character that is no text."},
+		{"who", "name", "A\nda", "Name has a character that is no text."},
+		{"who", "name", "A\xffda", "Name has a character that is no text."},
+		{"who", "email", "ada", "E-mail address is to be like ada@example.com."},
+		{"who", "email", "ada@", "E-mail address is to be like"},
+		{"who", "email", "Ada <ada@example.com>", "E-mail address is to be like"},
+		{"who", "email", "ada@example.com\r\nBcc: b@example.com", "E-mail address has a character that is no text."},
+		{"where", "street", "", "Street and number is missing."},
+		{"where", "postcode", "1234567890123", "Postcode has 13 characters, and may have 12."},
+		{"where", "town", "", "Town is missing."},
+		{"what", "tree", "", "Tree is missing."},
+		{"what", "tree", "Beanstalk", "Tree is to be one of: Apple, Cherry, Pear, Walnut."},
+		{"what", "count", "0", "How many is to be a number from 1 to 20."},
+		{"what", "count", "-1", "How many is to be a number"},
+		{"what", "count", "21", "How many is to be a number"},
+		{"what", "count", "99999999999999999999", "How many is to be a number"},
+		{"what", "count", "+2", "How many is to be a number"},
+		{"what", "count", "two", "How many is to be a number"},
+		{"what", "day", past, "Day of delivery is to be from " + day(1) + " to " + day(30) + "."},
+		{"what", "day", far, "Day of delivery is to be from"},
+		{"what", "day", "2026-02-30", "Day of delivery is to be from"},
+		{"what", "day", "tomorrow", "Day of delivery is to be from"},
+		{"what", "note", strings.Repeat("x", 1001), "Note for the gardener has 1001 characters, and may have 1000."},
+	} {
+		t.Run(test.field+" "+fmt.Sprintf("%.20q", test.typed), func(t *testing.T) {
+			browser := newSite(t).visitor(t)
+			form := filledIn(t, browser)
+			answers := map[string]url.Values{"who": clone(who), "where": clone(where), "what": what()}[test.step]
+			answers.Set(test.field, test.typed)
+			page := browser.Post(form+"/"+test.step, answers)
+			mustBeAt(t, page, "/"+test.step)
+			mustShow(t, page, "<title>Error: ")
+			mustShow(t, page, `<a href="#`+test.field+`">`+test.says) // in the summary
+			mustShow(t, page, `<p class="problem" id="`+test.field+`-problem">`+test.says)
+			if n := strings.Count(page.Body, `aria-invalid="true"`); n != 1 {
+				t.Errorf("%d fields are marked, want 1", n)
+			}
+			tag := regexp.MustCompile(`id="` + test.field + `" name[^>]*`).FindString(page.Body)
+			if !strings.Contains(tag, `aria-invalid="true"`) || !regexp.MustCompile(`aria-describedby="[^"]*`+test.field+`-problem"`).MatchString(tag) {
+				t.Errorf("the field is not marked: %s", tag)
+			}
+			mustBeAt(t, browser.Get(form+"/review"), "/"+test.step)
+		})
+	}
+}
+
+func TestWhatWasTypedIsKept(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := newForm(t, browser)
+	page := browser.Post(form+"/who", url.Values{"name": {"Grace"}, "email": {"<grace>"}})
+	for _, page := range []webtest.Page{page, browser.Get(form + "/who")} {
+		mustShow(t, page, `role="alert"`)
+		mustShow(t, page, `value="Grace"`)
+		mustShow(t, page, `value="&lt;grace&gt;"`)
+	}
+}
+
+func TestNothingIsWrongBeforeAnythingIsTyped(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	page := browser.Get(newForm(t, browser) + "/who")
+	mustNotShow(t, page, "aria-invalid")
+	mustNotShow(t, page, `role="alert"`)
+	page = browser.Post(page.Path, nil)
+	mustShow(t, page, "Name is missing.")
+}
+
+func TestValuesInTheAddressAreNotTheForms(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	mustBeAt(t, browser.Post(newForm(t, browser)+"/who?"+who.Encode(), nil), "/who")
+}
+
+func TestOfARepeatedFieldTheFirstValueCounts(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := newForm(t, browser)
+	browser.Post(form+"/who", url.Values{"name": {"Ada", ""}, "email": {"ada@example.com", "x"}})
+	mustShow(t, browser.Get(form+"/who"), `value="Ada"`)
+}
+
+// A rule that changed: the day was right when it was typed.
+func TestAllStepsAreCheckedAgainAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := newSite(t)
+		browser := site.visitor(t)
+		form := newForm(t, browser)
+		browser.Post(form+"/who", who)
+		browser.Post(form+"/where", where)
+		soon := what()
+		soon.Set("day", day(1))
+		review := browser.Post(form+"/what", soon)
+		mustBeAt(t, review, "/review")
+
+		time.Sleep(24 * time.Hour)
+		page := browser.Post(form+"/review", hidden(review))
+		mustBeAt(t, page, "/what")
+		mustShow(t, page, "Day of delivery is to be from 2000-01-03")
+		mustShow(t, page, `value="2000-01-02"`)
+		if n := len(site.orders(t)); n != 0 {
+			t.Errorf("%d orders", n)
+		}
+	})
+}
+
+// Coming back.
+
+func TestFormOutlivesTheBrowser(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := newForm(t, browser)
+	browser.Post(form+"/who", who)
+	browser.Restart()
+	mustShow(t, browser.Get("/"), `href="`+form+`"`)
+	mustBeAt(t, browser.Get(form), "/where")
+	mustShow(t, browser.Get(form+"/who"), `value="Ada Lovelace"`)
+}
+
+func TestFormAndReceiptOutliveTheProgram(t *testing.T) {
+	dir := t.TempDir()
+	browser := webtest.NewBrowser(t, inFiles(t, dir).process(t))
+	open, sent := newForm(t, browser), filledIn(t, browser)
+	browser.Post(open+"/who", who)
+	press(browser, sent)
+	browser.Handler = inFiles(t, dir).process(t)
+	mustBeAt(t, browser.Get(open), "/where")
+	mustShow(t, browser.Get(sent+"/receipt"), "Ada Lovelace")
+}
+
+func TestFormWaitsForAWeekAfterTheLastLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := newSite(t).visitor(t)
+		form := newForm(t, browser)
+		for range 3 {
+			time.Sleep(19 * time.Hour)
+			mustBeAt(t, browser.Get(form), "/who")
+			time.Sleep(7 * 24 * time.Hour)
+			mustBeAt(t, browser.Get(form), "/who")
+		}
+		time.Sleep(8 * 24 * time.Hour)
+		mustBe(t, browser.Get(form), http.StatusNotFound, "There is no such form.")
+	})
+}
+
+func TestCookieCarriesAnIDAndIsPermanent(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := filledIn(t, browser)
+	line := browser.Send(post(form+"/who", who)).Header.Get("Set-Cookie")
+	_, attributes, _ := strings.Cut(line, "; ")
+	if want := "Path=/; Max-Age=691200; HttpOnly; SameSite=Lax"; attributes != want {
+		t.Errorf("attributes %q, want %q", attributes, want)
+	}
+	parts, err := session.Inspect(browser.Cookie("/", cookieName))
+	if err != nil || !regexp.MustCompile(`^[A-Z2-7]{26}$`).Match(parts.Payload) {
+		t.Errorf("payload %s, %v", parts.Payload, err)
+	}
+}
+
+// Several forms, several tabs.
+
+func TestTwoFormsInTwoTabsDoNotMix(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	one, two := newForm(t, browser), newForm(t, browser)
+	grace := url.Values{"name": {"Grace Hopper"}, "email": {"grace@example.com"}}
+	browser.Post(one+"/who", who)
+	browser.Post(two+"/who", grace)
+	mustShow(t, browser.Get(one+"/who"), "Ada Lovelace")
+	mustShow(t, browser.Get(two+"/who"), "Grace Hopper")
+	browser.Post(one+"/where", where)
+	browser.Post(one+"/what", what())
+	mustBeAt(t, press(browser, one), "/receipt")
+	mustBeAt(t, browser.Get(two), "/where")
+	mustShow(t, browser.Get(two+"/who"), "Grace Hopper")
+}
+
+func TestTwoTabsAtOnceLoseNothing(t *testing.T) {
+	site := newSite(t)
+	store := &meeting{Store: site.store}
+	site.store = store
+	browser := site.visitor(t)
+	one, two := newForm(t, browser), newForm(t, browser)
+	store.next(2)
+	atOnce(t, browser,
+		[]http.Handler{site.process(t), site.process(t)},
+		[]*http.Request{post(one+"/who", who), post(two+"/who", who)})
+	mustBeAt(t, browser.Get(one), "/where")
+	mustBeAt(t, browser.Get(two), "/where")
+}
+
+func TestOfTwoTabsWithOneFormTheLastAnswerOfAStepWins(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := filledIn(t, browser)
+	paris := clone(where)
+	paris.Set("town", "Paris")
+	browser.Post(form+"/where", paris)
+	browser.Post(form+"/who", who) // another step takes nothing of it back
+	page := press(browser, form)
+	mustShow(t, page, "Paris")
+	mustNotShow(t, page, "London")
+}
+
+func TestReviewSendsOnlyWhatItShowed(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	review := browser.Get(form + "/review")
+	paris := clone(where)
+	paris.Set("town", "Paris")
+	browser.Post(form+"/where", paris) // in another tab
+
+	page := browser.Post(form+"/review", hidden(review))
+	mustShow(t, page, "Nothing was sent yet.")
+	mustShow(t, page, "Paris")
+	if n := len(site.orders(t)); n != 0 {
+		t.Fatalf("%d orders", n)
+	}
+	mustBeAt(t, browser.Post(form+"/review", hidden(page)), "/receipt")
+}
+
+func TestSixthFormIsRefusedAndNothingIsLost(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	var all []string
+	for range 5 {
+		all = append(all, newForm(t, browser))
+	}
+	page := browser.Post("/", nil)
+	mustShow(t, page, "Five forms are open, which is the most.")
+	for _, form := range all {
+		mustShow(t, page, `action="`+form+`/discard"`)
+		mustBeAt(t, browser.Get(form), "/who")
+	}
+	mustBe(t, browser.Post(all[2]+"/discard", nil), http.StatusOK, "Begin a form")
+	mustBe(t, browser.Get(all[2]), http.StatusNotFound, "There is no such form.")
+	mustBeAt(t, browser.Post("/", nil), "/who")
+}
+
+func TestFormsBegunAtOnceAreFiveAtMost(t *testing.T) {
+	site := newSite(t)
+	store := &meeting{Store: site.store}
+	site.store = store
+	browser := site.visitor(t)
+	newForm(t, browser)
+	store.next(8)
+	handlers, requests := make([]http.Handler, 8), make([]*http.Request, 8)
+	for i := range requests {
+		handlers[i], requests[i] = browser.Handler, post("/", nil)
+	}
+	atOnce(t, browser, handlers, requests)
+	if n := strings.Count(browser.Get("/").Body, "/discard"); n != 5 {
+		t.Errorf("%d forms are open, want 5", n)
+	}
+}
+
+func TestSentFormMakesRoom(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := filledIn(t, browser)
+	for range 4 {
+		newForm(t, browser)
+	}
+	press(browser, form)
+	mustBeAt(t, browser.Post("/", nil), "/who")
+}
+
+// A client-side session has 4096 bytes.
+func TestFiveLongestFormsAreKept(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	long := what()
+	long.Set("note", strings.Repeat("🌳", 1000))
+	var all []string
+	for range 5 {
+		form := filledIn(t, browser)
+		mustBeAt(t, browser.Post(form+"/what", long), "/review")
+		all = append(all, form)
+	}
+	for _, form := range all {
+		mustShow(t, browser.Get(form+"/review"), strings.Repeat("🌳", 1000))
+	}
+}
+
+// Sending once.
+
+func TestSendingTwiceSendsOnce(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	button := hidden(browser.Get(form + "/review"))
+	for range 3 {
+		page := browser.Post(form+"/review", button)
+		if page.Path != form+"/receipt" {
+			t.Errorf("the button leads to %s: %d", page.Path, page.Status)
+		}
+	}
+	if n := len(site.orders(t)); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+}
+
+// None of them has seen what another did: each has loaded the session before the
+// first saves it. The log has a line for each order that is sent.
+func TestSixtyFourPressesAtOnceSendOnce(t *testing.T) {
+	site := newSite(t)
+	store := &meeting{Store: site.store}
+	site.store = store
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	button := hidden(browser.Get(form + "/review"))
+	processes := []http.Handler{browser.Handler, site.process(t)}
+	handlers, requests := make([]http.Handler, 64), make([]*http.Request, 64)
+	for i := range requests {
+		handlers[i], requests[i] = processes[i%2], post(form+"/review", button)
+	}
+	var logged bytes.Buffer
+	log.SetOutput(&logged) // which takes one line at a time
+	defer log.SetOutput(os.Stderr)
+	store.next(64)
+	for _, location := range atOnce(t, browser, handlers, requests) {
+		if location != form+"/receipt" {
+			t.Errorf("a press leads to %s", location)
+		}
+	}
+	if n := len(site.orders(t)); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+	if n := strings.Count(logged.String(), "is in the outbox"); n != 1 {
+		t.Errorf("sent %d times, want 1: %s", n, &logged)
+	}
+	mustShow(t, browser.Get(form+"/receipt"), "Ada Lovelace")
+}
+
+func TestTwoProgramsWithOneDirectorySendOnce(t *testing.T) {
+	dir := t.TempDir()
+	browser := webtest.NewBrowser(t, inFiles(t, dir).process(t))
+	form := filledIn(t, browser)
+	button := hidden(browser.Get(form + "/review"))
+	var handlers []http.Handler
+	var requests []*http.Request
+	for range 4 {
+		handlers = append(handlers, inFiles(t, dir).process(t))
+		requests = append(requests, post(form+"/review", button))
+	}
+	atOnce(t, browser, handlers, requests)
+	if n := len(inFiles(t, dir).orders(t)); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+}
+
+// The order arrived, and the session does not know. What was sent stands.
+func TestPressAfterASessionThatWasNotSavedSendsNoSecond(t *testing.T) {
+	site := newSite(t)
+	store := &faulty{Store: site.store}
+	site.store = store
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	button := hidden(browser.Get(form + "/review"))
+	store.saveDown.Store(true)
+	mustBe(t, browser.Post(form+"/review", button), http.StatusServiceUnavailable, "Service Unavailable")
+	store.saveDown.Store(false)
+
+	paris := clone(where)
+	paris.Set("town", "Paris")
+	browser.Post(form+"/where", paris)
+	page := press(browser, form)
+	mustBeAt(t, page, "/receipt")
+	mustShow(t, page, "London")
+	if orders := site.orders(t); len(orders) != 1 || strings.Contains(orders[0], "Paris") {
+		t.Errorf("orders %q", orders)
+	}
+}
+
+func TestOutboxThatFailsIsA503AndTheAnswersAreKept(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	button := hidden(browser.Get(form + "/review"))
+	site.root.Close()
+	mustBe(t, browser.Post(form+"/review", button), http.StatusServiceUnavailable, "Your answers are kept.")
+
+	browser.Handler = site.process(t) // it was started anew
+	mustBeAt(t, browser.Post(form+"/review", button), "/receipt")
+	if n := len(site.orders(t)); n != 1 {
+		t.Errorf("%d orders, want 1", n)
+	}
+}
+
+func TestSentFormIsClosed(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	press(browser, form)
+	before := site.orders(t)
+	for _, step := range []string{"", "/who", "/where", "/what", "/review"} {
+		mustBeAt(t, browser.Get(form+step), "/receipt")
+	}
+	for _, page := range []webtest.Page{
+		browser.Post(form+"/who", url.Values{"name": {"Grace"}}), browser.Post(form+"/review", nil), browser.Post(form+"/discard", nil),
+	} {
+		mustBeAt(t, page, "/receipt")
+		mustShow(t, page, "Ada Lovelace")
+	}
+	if after := site.orders(t); len(after) != 1 || after[0] != before[0] {
+		t.Errorf("the order was %s, and is %s", before, after)
+	}
+}
+
+// While one tab sends the form, another discards it, and is faster or slower.
+func TestSendBesideADiscardKeepsTheReceipt(t *testing.T) {
+	for _, paths := range [][2]string{{"/review", "/discard"}, {"/discard", "/review"}} {
+		site := newSite(t)
+		store := &faulty{Store: site.store}
+		site.store = store
+		browser, other := site.visitor(t), site.process(t)
+		form := filledIn(t, browser)
+		button := hidden(browser.Get(form + "/review"))
+		store.beforeSave = func() { atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+paths[1], button)}) }
+		browser.Post(form+paths[0], button)
+		mustBeAt(t, browser.Get(form), "/receipt")
+		if n := len(site.orders(t)); n != 1 {
+			t.Errorf("%d orders, want 1", n)
+		}
+	}
+}
+
+// While a tab stores an answer, another sends the form, or discards it.
+func TestAnswerBesideASendOrADiscardIsTooLate(t *testing.T) {
+	for _, path := range []string{"/review", "/discard"} {
+		site := newSite(t)
+		store := &faulty{Store: site.store}
+		site.store = store
+		browser, other := site.visitor(t), site.process(t)
+		form := filledIn(t, browser)
+		button := hidden(browser.Get(form + "/review"))
+		store.beforeSave = func() { atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+path, button)}) }
+		page := browser.Post(form+"/who", url.Values{"name": {"Grace"}, "email": {"grace@example.com"}})
+		mustNotShow(t, page, "Grace")
+		switch path {
+		case "/review":
+			mustBeAt(t, page, "/receipt")
+		case "/discard":
+			mustBe(t, page, http.StatusNotFound, "There is no such form.")
+		}
+	}
+}
+
+func TestTenReceiptsAreRemembered(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	var all []string
+	for range 11 {
+		form := filledIn(t, browser)
+		press(browser, form)
+		all = append(all, form)
+	}
+	if n := strings.Count(browser.Get("/").Body, "/receipt"); n != 10 {
+		t.Errorf("%d receipts, want 10", n)
+	}
+	mustBeAt(t, browser.Get(all[1]+"/receipt"), "/receipt")
+	for _, page := range []webtest.Page{browser.Get(all[0] + "/receipt"), browser.Post(all[0]+"/review", nil)} {
+		mustBe(t, page, http.StatusNotFound, "There is no such form.")
+	}
+	if n := len(site.orders(t)); n != 11 {
+		t.Errorf("%d orders, want 11", n)
+	}
+}
+
+func TestOrderThatWasPutAwayLeavesAReceipt(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	press(browser, form)
+	files, _ := filepath.Glob(filepath.Join(site.outbox, "*.json"))
+	for _, file := range files {
+		os.Remove(file)
+	}
+	mustBe(t, browser.Get(form+"/receipt"), http.StatusGone, "This order was sent")
+}
+
+// What others do.
+
+func TestNobodySeesSomebodyElsesForm(t *testing.T) {
+	site := newSite(t)
+	browser, stranger := site.visitor(t), site.visitor(t)
+	open, sent := filledIn(t, browser), filledIn(t, browser)
+	press(browser, sent)
+	newForm(t, stranger)
+	for _, page := range []webtest.Page{
+		stranger.Get(open), stranger.Get(open + "/who"), stranger.Post(open+"/who", who),
+		stranger.Post(open+"/discard", nil), stranger.Get(sent + "/receipt"), stranger.Post(sent+"/review", nil),
+	} {
+		mustBe(t, page, http.StatusNotFound, "There is no such form.")
+	}
+	mustBeAt(t, browser.Get(open), "/review")
+}
+
+func TestUnknownPagesAreNotFound(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := newForm(t, browser)
+	for _, path := range []string{
+		"/forms", "/forms/", "/forms//who", "/forms/x/who", "/forms/x/receipt", "/forms/%2e%2e%2fx/receipt", "/forms/%3Cscript%3E",
+		form + "/why", form + "/", form + "/who/", "/forms/" + strings.Repeat("A", 100_000),
+	} {
+		page := browser.Get(path)
+		mustBe(t, page, http.StatusNotFound, "")
+		mustNotShow(t, page, "<script")
+	}
+}
+
+func TestReadingBeginsNoSession(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	for _, path := range []string{"/", "/forms/x", "/forms/x/who"} {
+		if line := browser.Get(path).Header.Get("Set-Cookie"); line != "" {
+			t.Errorf("GET %s sets %s", path, line)
+		}
+	}
+}
+
+func TestChangesTakeAPostFromThisSite(t *testing.T) {
+	site := newSite(t)
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	button := hidden(browser.Get(form + "/review"))
+	mustBe(t, browser.Get(form+"/discard"), http.StatusMethodNotAllowed, "")
+	for path, sent := range map[string]url.Values{"/": nil, form + "/who": {}, form + "/review": button, form + "/discard": nil} {
+		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"} {
+			r := post(path, sent)
+			r.Header.Set(name, value)
+			mustBe(t, browser.Send(r), http.StatusForbidden, "")
+		}
+	}
+	mustBeAt(t, browser.Get(form), "/review")
+	if n := len(site.orders(t)); n != 0 {
+		t.Errorf("%d orders", n)
+	}
+}
+
+func TestTypedHTMLStaysText(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := filledIn(t, browser)
+	const script = `</textarea>"><script>`
+	for _, page := range []webtest.Page{
+		browser.Post(form+"/who", url.Values{"name": {script}, "email": {script}}), browser.Get("/"),
+		browser.Post(form+"/who", url.Values{"name": {script}, "email": {"ada@example.com"}}),
+		browser.Post(form+"/what", url.Values{"tree": {script}, "count": {script}, "day": {script}, "note": {script}}), browser.Get("/"),
+		browser.Post(form+"/what", url.Values{"tree": {"Pear"}, "count": {"1"}, "day": {day(2)}, "note": {script}}),
+		press(browser, form),
+	} {
+		mustBe(t, page, http.StatusOK, "")
+		mustNotShow(t, page, "<script")
+	}
+}
+
+func TestFormThatIsTooLargeOrDamagedIsRefused(t *testing.T) {
+	browser := newSite(t).visitor(t)
+	form := filledIn(t, browser)
+	large := clone(who)
+	large.Set("name", strings.Repeat("x", 1<<20))
+	mustBe(t, browser.Post(form+"/who", large), http.StatusRequestEntityTooLarge, "That is too much: a step may have 16384 bytes.")
+	mustBe(t, browser.Post(form+"/review", large), http.StatusRequestEntityTooLarge, "That is too much")
+	r := httptest.NewRequest("POST", webtest.Origin+form+"/who", strings.NewReader("name=%zz"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	mustBe(t, browser.Send(r), http.StatusBadRequest, "The form is damaged.")
+	mustBeAt(t, browser.Get(form), "/review")
+}
+
+func TestStoreThatIsDownIsA503(t *testing.T) {
+	site := newSite(t)
+	store := &faulty{Store: site.store}
+	site.store = store
+	browser := site.visitor(t)
+	form := filledIn(t, browser)
+	store.saveDown.Store(true)
+	for _, page := range []webtest.Page{browser.Post("/", nil), browser.Post(form+"/who", who), browser.Post(form+"/discard", nil)} {
+		mustBe(t, page, http.StatusServiceUnavailable, "Service Unavailable")
+	}
+	store.saveDown.Store(false)
+	mustBeAt(t, browser.Get(form), "/review")
+}
+
+// The signature holds, and the values are not ours.
+func TestSessionOfAnotherShapeIsReadWithCare(t *testing.T) {
+	for _, stored := range []any{
+		"text", 3, nil, []string{"x"}, map[string]int{"id": 1}, []any{nil}, []any{map[string]any{}},
+		[]any{map[string]any{"id": "../x", "sent": true}}, []any{map[string]any{"id": 7}},
+		[]any{map[string]any{"id": "X", "answers": map[string]string{"name": "<script>"}}},
+	} {
+		site := newSite(t)
+		browser := webtest.NewBrowser(t, site.manager(t).Handler(http.HandlerFunc(
+			func(w http.ResponseWriter, r *http.Request) { session.Key[any]("forms").Set(session.From(r), stored) })))
+		browser.Get("/")
+		browser.Handler = site.process(t)
+		mustNotShow(t, browser.Get("/"), "<script")
+		for _, path := range []string{"/forms/X/who", "/forms/X/receipt", "/forms/7/who"} {
+			if page := browser.Get(path); page.Status >= 500 {
+				t.Errorf("%v: %s is %d", stored, path, page.Status)
+			}
+		}
+		mustBeAt(t, press(browser, filledIn(t, browser)), "/receipt")
+	}
+}
+
+// site is a store and an outbox. Processes share them, and nothing else.
+type site struct {
+	store  session.Store
+	outbox string
+	root   *os.Root // the outbox as the last process opened it
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	return &site{store: memstore.New(), outbox: t.TempDir()}
+}
+
+// inFiles is a site as one process opens it.
+func inFiles(t *testing.T, dir string) *site {
+	t.Helper()
+	store, err := filestore.New(filepath.Join(dir, "sessions"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	outbox := filepath.Join(dir, "outbox")
+	if err := os.MkdirAll(outbox, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return &site{store: store, outbox: outbox}
+}
+
+var secret = bytes.Repeat([]byte("s"), 32)
+
+// manager is that of one process. A slow machine is no store that is down.
+func (s *site) manager(t *testing.T) *session.Manager {
+	t.Helper()
+	opts := options(s.store)
+	opts.StoreTimeout = 30 * time.Second
+	sessions, err := session.New(secret, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
+}
+
+func (s *site) process(t *testing.T) http.Handler {
+	t.Helper()
+	root, err := os.OpenRoot(s.outbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	s.root = root
+	return newHandler(s.manager(t), root)
+}
+
+func (s *site) visitor(t *testing.T) *webtest.Browser {
+	t.Helper()
+	return webtest.NewBrowser(t, s.process(t))
+}
+
+// orders returns the files in the outbox.
+func (s *site) orders(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.outbox, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var orders []string
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		orders = append(orders, string(content))
+	}
+	return orders
+}
+
+var (
+	who   = url.Values{"name": {"Ada Lovelace"}, "email": {"ada@example.com"}}
+	where = url.Values{"street": {"12 Square"}, "postcode": {"SW1Y 4JH"}, "town": {"London"}}
+)
+
+func what() url.Values {
+	return url.Values{"tree": {"Cherry"}, "count": {"2"}, "day": {day(7)}, "note": {"Mind the dog."}}
+}
+
+// day is a date as a form has it.
+func day(fromToday int) string {
+	return time.Now().UTC().AddDate(0, 0, fromToday).Format(time.DateOnly)
+}
+
+func clone(form url.Values) url.Values {
+	copied := make(url.Values)
+	for name, values := range form {
+		copied[name] = values
+	}
+	return copied
+}
+
+// newForm begins a form and returns the path of its pages.
+func newForm(t *testing.T, browser *webtest.Browser) string {
+	t.Helper()
+	page := browser.Post("/", nil)
+	mustBeAt(t, page, "/who")
+	return formOf(page)
+}
+
+func formOf(page webtest.Page) string {
+	return strings.TrimSuffix(page.Path, "/who")
+}
+
+// filledIn is a form that only has to be sent.
+func filledIn(t *testing.T, browser *webtest.Browser) string {
+	t.Helper()
+	form := newForm(t, browser)
+	browser.Post(form+"/who", who)
+	browser.Post(form+"/where", where)
+	mustBeAt(t, browser.Post(form+"/what", what()), "/review")
+	return form
+}
+
+// press opens the review and presses its button.
+func press(browser *webtest.Browser, form string) webtest.Page {
+	return browser.Post(form+"/review", hidden(browser.Get(form+"/review")))
+}
+
+// hidden returns the hidden fields of a page.
+func hidden(page webtest.Page) url.Values {
+	form := make(url.Values)
+	for _, match := range regexp.MustCompile(`<input type="hidden" name="(\w+)" value="(\w*)"`).FindAllStringSubmatch(page.Body, -1) {
+		form.Set(match[1], match[2])
+	}
+	return form
+}
+
+func post(path string, form url.Values) *http.Request {
+	r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+// atOnce sends requests, each with the browser's cookie and to its handler, and
+// returns where they lead.
+func atOnce(t *testing.T, browser *webtest.Browser, handlers []http.Handler, requests []*http.Request) []string {
+	t.Helper()
+	locations := make([]string, len(requests))
+	var all sync.WaitGroup
+	for i, r := range requests {
+		all.Go(func() {
+			r.AddCookie(&http.Cookie{Name: cookieName, Value: browser.Cookie("/", cookieName)})
+			w := httptest.NewRecorder()
+			handlers[i].ServeHTTP(w, r)
+			if w.Code != http.StatusSeeOther {
+				t.Errorf("POST %s: %d %s", r.URL.Path, w.Code, w.Body)
+			}
+			locations[i] = w.Header().Get("Location")
+		})
+	}
+	all.Wait()
+	return locations
+}
+
+// meeting is a store where some requests wait for each other: each has loaded the
+// session before the first of them saves it.
+type meeting struct {
+	session.Store
+	expected atomic.Int64
+	here     sync.WaitGroup
+}
+
+// next lets the next n loads wait for each other.
+func (m *meeting) next(n int) {
+	m.here.Add(n)
+	m.expected.Store(int64(n))
+}
+
+func (m *meeting) Load(ctx context.Context, id string) (session.Record, error) {
+	rec, err := m.Store.Load(ctx, id)
+	if m.expected.Add(-1) >= 0 {
+		m.here.Done()
+		m.here.Wait()
+	}
+	return rec, err
+}
+
+// faulty is a store that saves nothing while it is down, and before one save lets
+// another request come in between.
+type faulty struct {
+	session.Store
+	saveDown   atomic.Bool
+	beforeSave func() // done once
+}
+
+func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error {
+	if f.saveDown.Load() {
+		return errors.New("disk full")
+	}
+	if do := f.beforeSave; do != nil {
+		f.beforeSave = nil
+		do()
+	}
+	return f.Store.Save(ctx, id, rec)
+}
+
+// mustBeAt wants a page of a form.
+func mustBeAt(t *testing.T, page webtest.Page, step string) {
+	t.Helper()
+	if page.Status != http.StatusOK || !strings.HasSuffix(page.Path, step) {
+		t.Errorf("the browser is at %s: %d, want %s", page.Path, page.Status, step)
+	}
+}
+
+func mustShow(t *testing.T, page webtest.Page, want string) {
+	t.Helper()
+	mustBe(t, page, http.StatusOK, want)
+}
+
+func mustNotShow(t *testing.T, page webtest.Page, unwanted string) {
+	t.Helper()
+	if strings.Contains(page.Body, unwanted) {
+		t.Errorf("%s: %s, which has %q", page.Path, page.Body, unwanted)
+	}
+}
+
+func mustBe(t *testing.T, page webtest.Page, status int, want string) {
+	t.Helper()
+	if page.Status != status || !strings.Contains(page.Body, want) {
+		t.Errorf("%s: %d %.5000s, want %d %.200q", page.Path, page.Status, page.Body, status, want)
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	_ "embed"
+	"html/template"
+	"log"
+	"net/http"
+	"slices"
+)
+
+// input is a field as a page shows it.
+type input struct {
+	field
+	Value, Problem string
+}
+
+func inputs(s step, answers map[string]string) []input {
+	var problems map[string]string
+	if s.answered(answers) {
+		problems = s.check(answers)
+	}
+	var list []input
+	for _, f := range s.Fields {
+		list = append(list, input{f, answers[f.Name], problems[f.Name]})
+	}
+	return list
+}
+
+type stepPage struct {
+	Progress    progress
+	Title, Back string
+	Inputs      []input
+}
+
+// Wrong reports whether the page has a problem to tell.
+func (p stepPage) Wrong() bool {
+	return slices.ContainsFunc(p.Inputs, func(in input) bool { return in.Problem != "" })
+}
+
+func showStep(w http.ResponseWriter, f form, at int) {
+	back := "/"
+	if at > 0 {
+		back = f.Path(steps[at-1].Name)
+	}
+	show(w, http.StatusOK, "step", stepPage{newProgress(f, at), steps[at].Title, back, inputs(steps[at], f.Answers)})
+}
+
+// part is a step as the review and the receipt sum it up.
+type part struct {
+	Title, Path string
+	Inputs      []input
+}
+
+func summary(f form, answers map[string]string) []part {
+	var parts []part
+	for _, s := range steps[:review] {
+		parts = append(parts, part{s.Title, f.Path(s.Name), inputs(s, answers)})
+	}
+	return parts
+}
+
+type reviewPage struct {
+	Progress progress
+	Parts    []part
+	Seen     string // the digest of what is shown
+	Changed  bool   // it is not what the visitor was shown before
+}
+
+func showReview(w http.ResponseWriter, f form, changed bool) {
+	show(w, http.StatusOK, "review", reviewPage{newProgress(f, review), summary(f, f.Answers), f.digest(), changed})
+}
+
+type receiptPage struct {
+	Progress progress
+	Order    order
+	Parts    []part
+}
+
+func showReceipt(w http.ResponseWriter, f form, ord order) {
+	show(w, http.StatusOK, "receipt", receiptPage{newProgress(f, len(steps)), ord, summary(f, ord.Answers)})
+}
+
+// progress is the bar and the list of steps above a page of a form.
+type progress struct {
+	Done, Of int
+	Steps    []mark
+}
+
+// mark is a step in that list.
+type mark struct {
+	Title   string
+	Path    string // "" where the visitor cannot go
+	Current bool
+}
+
+// newProgress returns the progress of a form that is at this step. The receipt
+// comes after the last.
+func newProgress(f form, at int) progress {
+	p := progress{Done: at, Of: len(steps)}
+	for i, s := range steps {
+		m := mark{Title: s.Title, Current: i == at}
+		if !f.Sent && i != at && i <= f.unfinished() {
+			m.Path = f.Path(s.Name)
+		}
+		p.Steps = append(p.Steps, m)
+	}
+	return p
+}
+
+// At returns the number of the step, from 1.
+func (p progress) At() int { return p.Done + 1 }
+
+// Finished reports whether no step is left.
+func (p progress) Finished() bool { return p.Done == p.Of }
+
+// Next returns the title of the first unfinished step, for the list of forms.
+func (f form) Next() string { return steps[f.unfinished()].Title }
+
+func noSuchForm(w http.ResponseWriter) {
+	problem(w, http.StatusNotFound, "There is no such form. It was discarded, or not looked at for a week, or five others were open already.")
+}
+
+func problem(w http.ResponseWriter, status int, text string) {
+	show(w, status, "problem", text)
+}
+
+//go:embed pages.html
+var pagesHTML string
+
+var pages = template.Must(template.New("pages").Parse(pagesHTML))
+
+// show answers with a page that no cache may keep. It may have somebody's address;
+// and Back asks for it again, and so shows what is stored by now.
+func show(w http.ResponseWriter, status int, page string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := pages.ExecuteTemplate(w, page, data); err != nil {
+		log.Print(err)
+	}
+}
