@@ -1,0 +1,468 @@
+package sessions
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// module is the path that all of ours begins with.
+const module = "example.com/sessions"
+
+// mayImport says which of our packages the program text in a folder imports. The
+// first line that fits a folder holds for it. What is for tests, such as
+// internal/webtest and storetest, is in no line.
+var mayImport = []struct {
+	folder, imports *regexp.Regexp
+}{
+	{regexp.MustCompile(`^internal/session$`), regexp.MustCompile(`^$`)},
+	{regexp.MustCompile(`^internal/session/\w+$`), regexp.MustCompile(`^internal/session$`)},
+	{regexp.MustCompile(`^internal/web(test|driver)$`), regexp.MustCompile(`^$`)},
+	{regexp.MustCompile(`^(lessons|exercises|cmd)/[\w-]+$`), regexp.MustCompile(`^internal/session(/(mem|file|sql|redis)store)?$`)},
+}
+
+func TestImportsAreTheStandardLibraryAndThisModule(t *testing.T) {
+	list, err := goList("std")
+	if err != nil {
+		t.Fatal(err)
+	}
+	standard := strings.Fields(list)
+	for _, f := range goFiles(t) {
+		for _, imported := range f.imports {
+			_, ours := strings.CutPrefix(imported, module+"/")
+			if !ours && !slices.Contains(standard, imported) {
+				t.Errorf("%s imports %s", f.name, imported)
+			}
+		}
+	}
+	// The same of everything that is linked in, tests and all, as the go command sees it.
+	list, err = goList("-deps", "-test", "-f", "{{if not (or .Standard .Module.Main)}}{{.ImportPath}}{{end}}", "./...")
+	if err != nil || strings.TrimSpace(list) != "" {
+		t.Errorf("not of the standard library: %s%v", list, err)
+	}
+}
+
+// Lessons, exercises and commands use stores and internal/session, stores use
+// internal/session, and that one uses nothing of ours.
+func TestImportsRunOneWay(t *testing.T) {
+	checked := 0
+	for _, f := range programFiles(t) {
+		folder := path.Dir(f.name)
+		i := slices.IndexFunc(mayImport, func(rule struct{ folder, imports *regexp.Regexp }) bool {
+			return rule.folder.MatchString(folder)
+		})
+		if i < 0 {
+			t.Errorf("%s: mayImport does not say what is above and below %s", f.name, folder)
+			continue
+		}
+		for _, imported := range f.imports {
+			ours, ok := strings.CutPrefix(imported, module+"/")
+			if !ok {
+				continue
+			}
+			checked++
+			if !mayImport[i].imports.MatchString(ours) {
+				t.Errorf("%s imports %s", f.name, ours)
+			}
+		}
+	}
+	mustFind(t, checked, "imports of our own")
+}
+
+// What a test imports, too, never comes round to what it tests.
+func TestSessionIsTestedWithoutWhatIsAboveIt(t *testing.T) {
+	checked := 0
+	for _, f := range goFiles(t) {
+		for _, imported := range f.imports {
+			ours, _ := strings.CutPrefix(imported, module+"/")
+			if path.Dir(f.name) != "internal/session" || !f.test || ours == imported {
+				continue
+			}
+			checked++
+			if !strings.HasPrefix(ours, "internal/session") {
+				t.Errorf("%s imports %s; the folder is to be copied without it", f.name, ours)
+			}
+		}
+	}
+	mustFind(t, checked, "imports of tests")
+}
+
+func TestSomePackagesAreImportedInOnePlaceOrNowhere(t *testing.T) {
+	allowed := map[string][]string{
+		"crypto/hmac":  {"internal/session/sign.go"},
+		"math/rand":    nil,
+		"math/rand/v2": {"internal/session/filestore/sweep.go"}, // where a sweep begins is no secret
+		"encoding/gob": nil,
+		"plugin":       nil,
+		"unsafe":       nil,
+		"C":            nil,
+	}
+	var signers []string
+	for _, f := range programFiles(t) {
+		for _, imported := range f.imports {
+			if files, restricted := allowed[imported]; restricted && !slices.Contains(files, f.name) {
+				t.Errorf("%s imports %s", f.name, imported)
+			}
+			if imported == "crypto/hmac" {
+				signers = append(signers, f.name)
+			}
+		}
+	}
+	mustFind(t, len(signers), "file that signs")
+}
+
+// go.mod is these two lines, and there is no other but under testdata.
+func TestModuleRequiresNothing(t *testing.T) {
+	lines := 0
+	for line := range strings.Lines(read(t, "go.mod")) {
+		line, _, _ = strings.Cut(line, "//")
+		if fields := strings.Fields(line); len(fields) > 0 {
+			lines++
+			if len(fields) != 2 || fields[0] != "module" && fields[0] != "go" {
+				t.Errorf("go.mod says %q", strings.TrimSpace(line))
+			}
+		}
+	}
+	if lines != 2 {
+		t.Errorf("go.mod has %d lines, want 2", lines)
+	}
+	found := 0
+	walk(t, func(name string) {
+		switch base := path.Base(name); {
+		case base == "go.mod" && strings.Contains(name, "testdata/"):
+			if !strings.HasPrefix(read(t, name), "module "+module+"/") {
+				t.Errorf("%s is not of a module below %s", name, module)
+			}
+		case base == "go.mod":
+			found++
+		case base == "go.work", strings.HasPrefix(name, "vendor/"), base == "go.sum" && !strings.Contains(name, "testdata/"):
+			t.Errorf("there is a %s", name)
+		}
+	})
+	if found != 1 {
+		t.Errorf("%d go.mod outside testdata, want 1", found)
+	}
+}
+
+// What nobody calls, nobody builds or only tests can reach is not to be read.
+func TestNothingHappensBehindTheReader(t *testing.T) {
+	var names []string
+	for _, f := range goFiles(t) {
+		names = append(names, f.name)
+	}
+	walk(t, func(name string) {
+		if notGo := regexp.MustCompile(`\.(c|cc|cpp|cxx|m|h|s|S|syso|a|so)$`); notGo.MatchString(name) {
+			t.Errorf("%s is to be linked in, and is not Go", name)
+		}
+		if strings.HasSuffix(name, ".go") && !strings.Contains(name, "testdata/") && !slices.Contains(names, name) {
+			t.Errorf("%s is in no package", name)
+		}
+	})
+	testNames := regexp.MustCompile(`^(Test|Benchmark|Fuzz|Example)([^a-z]|$)`)
+	inPackage := 0
+	for _, f := range goFiles(t) {
+		if !builtSomewhere(t, f.name) {
+			t.Errorf("%s is built on no system", f.name)
+		}
+		if path.Base(f.name) == "export_test.go" {
+			t.Errorf("%s opens a package for tests", f.name)
+		}
+		for _, declared := range f.syntax.Decls {
+			if function, ok := declared.(*ast.FuncDecl); ok && function.Recv == nil && function.Name.Name == "init" {
+				t.Errorf("%s has an init function", f.name)
+			}
+		}
+		if f.test && !strings.HasSuffix(f.syntax.Name.Name, "_test") {
+			inPackage++
+			for _, e := range exported(f.syntax) {
+				if !testNames.MatchString(e.name) {
+					t.Errorf("%s exports %s for tests", f.name, e.name)
+				}
+			}
+		}
+	}
+	mustFind(t, inPackage, "tests inside packages")
+}
+
+// builtSomewhere reports whether one of these systems takes the file.
+func builtSomewhere(t *testing.T, name string) bool {
+	t.Helper()
+	return slices.ContainsFunc([]string{"linux", "darwin", "windows", "plan9"}, func(system string) bool {
+		c := build.Default
+		c.GOOS, c.GOARCH, c.CgoEnabled = system, "amd64", false
+		ok, err := c.MatchFile(path.Dir(name), path.Base(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	})
+}
+
+// A type's comment may begin with an article. A constant, a variable or a field
+// may be told apart by its group's comment or by the rest of its line.
+func TestExportedNamesAreDocumented(t *testing.T) {
+	checked := 0
+	for _, f := range programFiles(t) {
+		for _, e := range exported(f.syntax) {
+			checked++
+			switch {
+			case e.doc == "":
+				t.Errorf("%s: %s has no comment", f.name, e.name)
+			case e.begins && !regexp.MustCompile(`^((A|An|The) )?`+e.name+`\b`).MatchString(e.doc):
+				t.Errorf("%s: the comment of %s begins %.30q", f.name, e.name, e.doc)
+			}
+		}
+	}
+	mustFind(t, checked, "exported names")
+}
+
+// Each package says once what it is.
+func TestPackagesAreDocumented(t *testing.T) {
+	comments := make(map[string]int)
+	for _, f := range programFiles(t) {
+		folder := path.Dir(f.name)
+		comments[folder] += 0 // it may have none
+		if f.syntax.Doc == nil {
+			continue
+		}
+		comments[folder]++
+		want := "Package " + f.syntax.Name.Name + " "
+		if f.syntax.Name.Name == "main" {
+			want = "Command " + path.Base(folder) + " "
+		}
+		if !strings.HasPrefix(f.syntax.Doc.Text(), want) {
+			t.Errorf("%s: the package comment begins %.30q, want %q", f.name, f.syntax.Doc.Text(), want)
+		}
+	}
+	for folder, n := range comments {
+		if n != 1 {
+			t.Errorf("%s has %d package comments, want 1", folder, n)
+		}
+	}
+	mustFind(t, len(comments), "packages")
+}
+
+// export is an exported name and what is said of it.
+type export struct {
+	name, doc string
+	begins    bool // the comment is to begin with the name
+}
+
+// exported returns the exported names of a file: functions, types and their
+// methods and fields, constants and variables.
+func exported(file *ast.File) []export {
+	var all []export
+	for _, declared := range file.Decls {
+		switch d := declared.(type) {
+		case *ast.FuncDecl:
+			if d.Name.IsExported() && (d.Recv == nil || ast.IsExported(receiver(d))) {
+				all = append(all, export{d.Name.Name, d.Doc.Text(), true})
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				all = append(all, exportedSpecs(d, spec)...)
+			}
+		}
+	}
+	return all
+}
+
+// receiver returns the name of a method's type.
+func receiver(method *ast.FuncDecl) string {
+	t := method.Recv.List[0].Type
+	for {
+		switch of := t.(type) {
+		case *ast.StarExpr:
+			t = of.X
+		case *ast.IndexExpr:
+			t = of.X
+		case *ast.IndexListExpr:
+			t = of.X
+		case *ast.Ident:
+			return of.Name
+		default:
+			return ""
+		}
+	}
+}
+
+func exportedSpecs(d *ast.GenDecl, spec ast.Spec) []export {
+	var all []export
+	switch s := spec.(type) {
+	case *ast.TypeSpec:
+		if !s.Name.IsExported() {
+			return nil
+		}
+		doc := s.Doc.Text()
+		if !d.Lparen.IsValid() {
+			doc = d.Doc.Text()
+		}
+		all = append(all, export{s.Name.Name, doc, true})
+		switch kind := s.Type.(type) {
+		case *ast.StructType:
+			all = append(all, exportedFields(s.Name.Name, kind.Fields)...)
+		case *ast.InterfaceType:
+			all = append(all, exportedFields(s.Name.Name, kind.Methods)...)
+		}
+	case *ast.ValueSpec:
+		doc := s.Doc.Text() + s.Comment.Text()
+		if !d.Lparen.IsValid() {
+			doc = d.Doc.Text() + s.Comment.Text()
+		}
+		for _, name := range s.Names {
+			if name.IsExported() {
+				all = append(all, export{name.Name, doc, s.Comment == nil})
+			}
+		}
+	}
+	return all
+}
+
+func exportedFields(of string, fields *ast.FieldList) []export {
+	var all []export
+	for _, field := range fields.List {
+		for _, name := range field.Names {
+			if name.IsExported() {
+				all = append(all, export{of + "." + name.Name, field.Doc.Text() + field.Comment.Text(), false})
+			}
+		}
+	}
+	return all
+}
+
+// goFile is a Go source file of ours.
+type goFile struct {
+	name    string // from the root, with slashes
+	test    bool
+	syntax  *ast.File
+	imports []string
+}
+
+// goFiles returns the files of all packages, whatever system they are for.
+func goFiles(t *testing.T) []goFile {
+	t.Helper()
+	files, err := parsedOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustFind(t, len(files), "Go files")
+	return files
+}
+
+// programFiles returns the files that are no tests.
+func programFiles(t *testing.T) []goFile {
+	t.Helper()
+	return slices.DeleteFunc(slices.Clone(goFiles(t)), func(f goFile) bool { return f.test })
+}
+
+var parsedOnce = sync.OnceValues(parseAll)
+
+// parseAll returns the Go files that the go command finds.
+func parseAll() ([]goFile, error) {
+	root, err := filepath.Abs(".")
+	if err != nil {
+		return nil, err
+	}
+	list, err := goList("-e", "-json", "./...")
+	if err != nil {
+		return nil, err
+	}
+	var all []goFile
+	for decoder := json.NewDecoder(strings.NewReader(list)); ; {
+		var p struct {
+			Dir                                                          string
+			GoFiles, CgoFiles, IgnoredGoFiles, TestGoFiles, XTestGoFiles []string
+		}
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, err
+		}
+		for _, name := range slices.Concat(p.GoFiles, p.CgoFiles, p.IgnoredGoFiles, p.TestGoFiles, p.XTestGoFiles) {
+			relative, err := filepath.Rel(root, filepath.Join(p.Dir, name))
+			if err != nil {
+				return nil, err
+			}
+			f, err := parse(filepath.ToSlash(relative))
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, f)
+		}
+	}
+}
+
+func parse(name string) (goFile, error) {
+	syntax, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return goFile{}, err
+	}
+	f := goFile{name: name, test: strings.HasSuffix(name, "_test.go"), syntax: syntax}
+	for _, spec := range syntax.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return goFile{}, err
+		}
+		f.imports = append(f.imports, imported)
+	}
+	return f, nil
+}
+
+// goList runs the go command, which asks no network.
+func goList(args ...string) (string, error) {
+	var stderr bytes.Buffer
+	list := exec.Command("go", append([]string{"list"}, args...)...)
+	list.Env = append(os.Environ(), "GOPROXY=off", "GOWORK=off")
+	list.Stderr = &stderr
+	out, err := list.Output()
+	if err != nil {
+		return "", fmt.Errorf("go list %v: %w\n%s", args, err, stderr.String())
+	}
+	return string(out), nil
+}
+
+// walk calls f with the name of each file of the repository, from the root and
+// with slashes.
+func walk(t *testing.T, f func(name string)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && name != "." {
+			return filepath.SkipDir
+		}
+		if !entry.IsDir() {
+			f(filepath.ToSlash(name))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mustFind fails when there was nothing to check, which proves nothing.
+func mustFind(t *testing.T, found int, what string) {
+	t.Helper()
+	if found == 0 {
+		t.Errorf("no %s found", what)
+	}
+}
