@@ -365,7 +365,7 @@ func randomValue(random *rand.Rand, depth int) any {
 	case 4:
 		return randomFloat(random)
 	case 5:
-		return []any{"", 0, -1, 1 << 53, 1<<53 + 1, math.MaxInt64, math.MinInt64, []any{}, map[string]any{}}[random.IntN(9)]
+		return []any{"", 0, -1, int64(1 << 53), int64(1<<53 + 1), int64(math.MaxInt64), int64(math.MinInt64), []any{}, map[string]any{}}[random.IntN(9)]
 	case 6, 7:
 		return randomText(random)
 	case 8:
