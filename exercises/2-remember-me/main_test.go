@@ -281,7 +281,7 @@ func TestSessionOfAnotherShapeIsNobodys(t *testing.T) {
 		{[]string{"admin"}, nil, true},
 		{"admin", nil, false},
 		{"admin", "yesterday", false},
-		{"admin", 1 << 62, false},
+		{"admin", int64(1 << 62), false},
 		{"admin", map[string]any{"time": nil}, false},
 	} {
 		page := stranger(t, memstore.New(), func(s *session.Session) {
