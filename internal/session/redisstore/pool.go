@@ -149,8 +149,7 @@ func (p *pool) connect(ctx context.Context) (*conn, error) {
 // exchange sends commands and reads a reply to each. After an error the connection
 // is of no use: it may have more to say.
 func (c *conn) exchange(ctx context.Context, commands []command) ([]any, error) {
-	deadline, _ := ctx.Deadline()
-	c.SetDeadline(deadline)
+	c.SetDeadline(time.Time{}) // the context has the one deadline, so that it is also the error
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Now()) })
 	replies, err := c.converse(commands)
 	if !stop() && err == nil {
