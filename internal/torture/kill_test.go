@@ -86,13 +86,14 @@ type visitor struct {
 	number int
 	client *http.Client // of both tabs
 
-	mu         sync.Mutex
-	counted    int // visits that were acknowledged
-	unanswered int // visits since that may have been counted or not
-	refused    int // of those, answered with 503: the store took too long
-	notes      int // that were tried
-	kept       int // the note that was acknowledged last
-	tried      int // a later one that may be kept or not, or the same
+	mu         sync.Mutex // for what both tabs change
+	counted    int        // visits that were acknowledged
+	unanswered int        // visits since that may have been counted or not
+	refused    int        // answers that were 503: the store took too long
+
+	notes int // that were tried
+	kept  int // the note that was acknowledged last
+	tried int // a later one that may be kept or not, or the same
 }
 
 func newVisitor(t *testing.T, number int) *visitor {
@@ -146,54 +147,60 @@ func (v *visitor) send(p *process, method, path string, form url.Values) (status
 
 // visitUntilKilled is a tab that counts.
 func (v *visitor) visitUntilKilled(t *testing.T, p *process, answers *atomic.Int64) {
-	for {
-		v.mu.Lock()
-		v.unanswered++ // until it is
-		v.mu.Unlock()
-		status, _, err := v.send(p, "GET", "/", nil)
-		if err != nil {
-			return
-		}
-		v.mu.Lock()
-		switch status {
-		case http.StatusOK:
-			v.unanswered--
-			v.counted++
-			answers.Add(1)
-		case http.StatusServiceUnavailable:
-			v.refused++
-		default:
-			t.Errorf("a visit is answered %d", status)
-		}
-		v.mu.Unlock()
+	for v.visit(t, p, answers) {
 	}
 }
 
-// writeUntilKilled is a tab that keeps notes.
+// visit returns false when there is no answer.
+func (v *visitor) visit(t *testing.T, p *process, answers *atomic.Int64) bool {
+	v.mu.Lock()
+	v.unanswered++ // until it is
+	v.mu.Unlock()
+	status, _, err := v.send(p, "GET", "/", nil)
+	if err != nil {
+		return false
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch status {
+	case http.StatusOK:
+		v.unanswered--
+		v.counted++
+		answers.Add(1)
+	case http.StatusServiceUnavailable:
+		v.refused++
+	default:
+		t.Errorf("a visit is answered %d", status)
+	}
+	return true
+}
+
+// writeUntilKilled is a tab that keeps notes, and counts too. After a 503 it only
+// counts: else there would be two notes in doubt.
 func (v *visitor) writeUntilKilled(t *testing.T, p *process, answers *atomic.Int64) {
-	for {
-		v.mu.Lock()
+	for v.tried == v.kept {
 		v.notes++
 		v.tried = v.notes
-		v.mu.Unlock()
 		status, _, err := v.send(p, "POST", "/note", url.Values{"note": {v.note(v.tried)}})
 		if err != nil {
 			return
 		}
-		v.mu.Lock()
 		switch status {
 		case http.StatusSeeOther:
 			v.kept = v.tried
 			answers.Add(1)
 		case http.StatusServiceUnavailable:
+			v.mu.Lock()
 			v.refused++
 			v.mu.Unlock()
-			return // else there would be two notes in doubt
 		default:
 			t.Errorf("a note is answered %d", status)
 		}
-		v.mu.Unlock()
+		if !v.visit(t, p, answers) {
+			return
+		}
 	}
+	v.visitUntilKilled(t, p, answers)
 }
 
 var (

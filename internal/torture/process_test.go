@@ -89,6 +89,7 @@ func eventually(t *testing.T, what string, so func() bool) {
 type program struct {
 	folder string
 	flag   string // names where it keeps its files, "" if it keeps none
+	args   []string
 	https  bool
 }
 
@@ -130,7 +131,7 @@ func tryStart(t *testing.T, p program, dir string) *process {
 	}
 	defer log.Close()
 	run := &process{program: p, addr: freeAddress(t), log: log.Name(), exited: make(chan struct{})}
-	run.cmd = exec.Command(filepath.Join(bin, path.Base(p.folder)), "-addr", run.addr)
+	run.cmd = exec.Command(filepath.Join(bin, path.Base(p.folder)), append(p.args, "-addr", run.addr)...)
 	if p.flag != "" {
 		run.cmd.Args = append(run.cmd.Args, p.flag, filepath.Join(dir, "files"))
 	}

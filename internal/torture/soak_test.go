@@ -2,6 +2,7 @@ package torture
 
 import (
 	"crypto/tls"
+	"fmt"
 	"html"
 	"io"
 	"math/rand/v2"
@@ -33,7 +34,8 @@ type walk struct {
 	private []string // what somebody does who has logged in
 }
 
-// walks has every lesson and exercise.
+// walks has every lesson and exercise. The last one remembers visits up to a bound, which
+// is to be reached at once, as memory grows until then.
 var walks = []walk{
 	{program{folder: "lessons/01-counter"}, "counter", []string{
 		"GET /", "GET /", "404 GET /favicon.ico", "GET /", "GET /reset",
@@ -86,7 +88,7 @@ var walks = []walk{
 		"GET /", "POST /", "SEND name=Ada&email=", "SEND name=Ada+Lovelace&email=ada@example.com", "SEND street=1+High+Street&postcode=1234&town=London",
 		"SEND tree=Apple&count=2&day={day}", "SEND", "GET /", "404 GET /forms/none/who",
 	}, nil, nil},
-	{program{folder: "exercises/5-analytics"}, "analytics", []string{
+	{program{folder: "exercises/5-analytics", args: []string{"-sessions", "100"}}, "analytics", []string{
 		"GET /", "GET /tea", "GET /coffee", "GET /brewing", "GET /report", "GET /privacy", "POST /forget", "GET /about", "POST /opt-out", "GET /cocoa", "POST /opt-in",
 	}, nil, nil},
 }
@@ -120,11 +122,9 @@ func TestSoak(t *testing.T) {
 		float64(s.requests.Load())/duration.Seconds(), s.hostile.Load(), s.loggedIn.Load())
 	for i, p := range s.running {
 		mustComeBackTo(t, p, before[i])
-		inTheEnd := memory(t, p)
-		t.Logf("%s: %d kB after a third, %d kB in the end", p.folder, third[i], inTheEnd)
-		if inTheEnd > third[i]+growth(duration) {
-			t.Errorf("%s takes %d kB more than after a third", p.folder, inTheEnd-third[i])
-		}
+		t.Logf("%s: %d kB after a third, %d kB in the end", p.folder, third[i], memory(t, p))
+		s.mustSettle(t, i, third[i]+growth(duration))
+		mustComeBackTo(t, p, before[i])
 		mustHaveTheGoroutinesOf(t, p, start(t, p.program, t.TempDir()))
 	}
 }
@@ -140,6 +140,25 @@ func growth(duration time.Duration) int {
 		kB *= 8
 	}
 	return kB
+}
+
+// mustSettle waits until a process takes no more memory than it may. Where the last to
+// come had a cookie of a megabyte, it takes some visits without that for the garbage to
+// be collected and given back. What is leaked is not.
+func (s *soak) mustSettle(t *testing.T, i, most int) {
+	t.Helper()
+	p := s.newPerson(uint64(i))
+	p.decent = true
+	eventually(t, fmt.Sprintf("%s takes no more than %d kB", walks[i].folder, most), func() bool {
+		if memory(t, s.running[i]) <= most {
+			return true
+		}
+		for range 20 {
+			p.steps(t, walks[i], s.running[i], walks[i].public, p.numbers.Add(1))
+		}
+		return false
+	})
+	s.transport.CloseIdleConnections()
 }
 
 // soak is 32 people, and what they use.
@@ -174,9 +193,15 @@ func newSoak(t *testing.T) *soak {
 		transport: &http.Transport{MaxIdleConnsPerHost: 32, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
 	}
 	for i := range 32 {
-		s.people = append(s.people, &person{soak: s, random: rand.New(rand.NewPCG(4, uint64(i)))})
+		s.people = append(s.people, s.newPerson(uint64(i)))
 	}
 	return s
+}
+
+func (s *soak) newPerson(seed uint64) *person {
+	p := &person{soak: s, random: rand.New(rand.NewPCG(4, seed))}
+	p.forget()
+	return p
 }
 
 // run has everybody walk for so long, and then leave.
@@ -199,20 +224,29 @@ func (s *soak) run(t *testing.T, duration time.Duration) {
 type person struct {
 	*soak
 	random   *rand.Rand
+	decent   bool // sends no hostile cookie
 	client   *http.Client
 	loggedIn map[string]bool // by folder
 	page     *url.URL        // that is shown
 	hidden   url.Values      // fields of its form
 }
 
-// walk goes once through a program. One time in 300 it is another person who does.
+// forget makes it another person, without a cookie.
+func (p *person) forget() {
+	jar, _ := cookiejar.New(nil) // the error is always nil
+	p.client = &http.Client{Transport: p.transport, Jar: jar, Timeout: time.Minute, CheckRedirect: p.redirected}
+	p.loggedIn = make(map[string]bool)
+}
+
+// walk goes once through a program, and one time in 300 as somebody else.
 func (p *person) walk(t *testing.T) {
-	if p.client == nil || p.random.IntN(300) == 0 {
-		jar, _ := cookiejar.New(nil) // the error is always nil
-		p.client = &http.Client{Transport: p.transport, Jar: jar, Timeout: time.Minute}
-		p.loggedIn = make(map[string]bool)
+	if p.random.IntN(300) == 0 {
+		p.forget()
 	}
 	i := p.random.IntN(len(walks))
+	for walks[i].flag == "-dir" && p.random.IntN(10) > 0 {
+		i = p.random.IntN(len(walks)) // else all would soon be waiting for the disk
+	}
 	w, run, number := walks[i], p.running[i], p.numbers.Add(1)
 	steps := func(list []string) { p.steps(t, w, run, list, number) }
 	if w.login != nil && !p.loggedIn[w.folder] {
@@ -238,10 +272,18 @@ func (p *person) walk(t *testing.T) {
 	}
 }
 
+func (p *person) redirected(r *http.Request, via []*http.Request) error {
+	p.requests.Add(1)
+	if len(via) > 5 {
+		return fmt.Errorf("%s goes round in circles", r.URL)
+	}
+	return nil
+}
+
 func (p *person) steps(t *testing.T, w walk, run *process, steps []string, number int64) {
 	fill := strings.NewReplacer("{n}", strconv.FormatInt(number, 10), "{day}", time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly))
 	for _, step := range steps {
-		if p.random.IntN(100) == 0 {
+		if !p.decent && p.random.IntN(100) == 0 {
 			p.attack(t, w, run)
 		}
 		p.step(t, run, fill.Replace(step))
