@@ -7,25 +7,22 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"example.com/sessions/internal/session"
 	"example.com/sessions/internal/session/filestore"
+	"example.com/sessions/internal/session/storetest"
 )
 
 // TestMain lets this program be a second process of a test: see child.
@@ -36,13 +33,15 @@ func TestMain(m *testing.M) {
 	}
 	s, err := filestore.New(os.Getenv("FILESTORE_DIR"))
 	if err == nil {
-		err = map[string]func(*filestore.Store) error{"count": count, "write": writeForEver, "full disk": fillDisk}[role](s)
+		err = map[string]func(*filestore.Store) error{"visit": visit, "write": writeForEver, "full disk": fillDisk}[role](s)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
+
+func visit(s *filestore.Store) error { return storetest.MakeVisits(s) }
 
 // child returns a process that opens a store in dir and plays the role.
 func child(t *testing.T, role, dir string, env ...string) *exec.Cmd {
@@ -57,74 +56,14 @@ func child(t *testing.T, role, dir string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-var visits = session.Key[int]("visits")
-
-// visit serves one request that uses its session.
-func visit(m *session.Manager, cookie string, use func(*session.Session)) *http.Response {
-	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
-	if cookie != "" {
-		r.Header.Set("Cookie", cookie)
-	}
-	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { use(session.From(r)) })).ServeHTTP(w, r)
-	return w.Result()
-}
-
-func increment(s *session.Session) { visits.Update(s, func(n int) int { return n + 1 }) }
-
 // TestTwoProcessesLoseNothing has two processes count the visits of one session.
 func TestTwoProcessesLoseNothing(t *testing.T) {
 	t.Parallel()
-	dir, secret := newDir(t), session.NewSecret()
-	s := open(t, dir)
-	m, err := session.New(secret, &session.Options{Store: s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cookie := visit(m, "", func(s *session.Session) { visits.Set(s, 0) }).Cookies()[0].String()
-	var wg sync.WaitGroup
-	for range 2 {
-		cmd := child(t, "count", dir, "SECRET="+hex.EncodeToString(secret), "COOKIE="+cookie)
-		wg.Go(func() {
-			if out, err := cmd.Output(); err != nil {
-				t.Errorf("a process that counts: %v, %s", err, out)
-			}
-		})
-	}
-	wg.Wait()
-	visit(m, cookie, func(s *session.Session) {
-		if n := visits.Get(s); n != 1000 {
-			t.Errorf("1000 increments made %d", n)
-		}
+	dir := newDir(t)
+	storetest.RunProcesses(t, open(t, dir), func(env ...string) *exec.Cmd {
+		return child(t, "visit", dir, env...)
 	})
 	mustBeClean(t, dir)
-}
-
-// count makes 500 visits from 20 goroutines.
-func count(s *filestore.Store) error {
-	secret, err := hex.DecodeString(os.Getenv("SECRET"))
-	if err != nil {
-		return err
-	}
-	m, err := session.New(secret, &session.Options{Store: s, StoreTimeout: 30 * time.Second})
-	if err != nil {
-		return err
-	}
-	results := make(chan error, 20)
-	for range 20 {
-		go func() {
-			for range 25 {
-				if code := visit(m, os.Getenv("COOKIE"), increment).StatusCode; code != 200 {
-					results <- fmt.Errorf("answered %d", code)
-					return
-				}
-			}
-			results <- nil
-		}()
-	}
-	for range 20 {
-		err = errors.Join(err, <-results)
-	}
-	return err
 }
 
 // TestKilledProcessesLoseNothing kills a process at any moment of its saves and

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -35,12 +34,17 @@ import (
 	"example.com/sessions/internal/session/storetest"
 )
 
-// TestMain lets this program be a second process of a test: see count.
+// TestMain lets this program be a second process of a test, on the Redis of a URL.
 func TestMain(m *testing.M) {
-	if os.Getenv("REDISSTORE_CHILD") == "" {
+	address := os.Getenv("REDISSTORE_CHILD")
+	if address == "" {
 		os.Exit(m.Run())
 	}
-	if err := count(); err != nil {
+	s, err := New(address)
+	if err == nil {
+		err = storetest.MakeVisits(s)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -199,60 +203,16 @@ func TestStore(t *testing.T) {
 // TestTwoProcessesLoseNothing has two processes count the visits of one session.
 func TestTwoProcessesLoseNothing(t *testing.T) {
 	s := startRedis(t).store(t)
-	secret := session.NewSecret()
-	m, err := session.New(secret, &session.Options{Store: s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cookie := begin(t, m)
 	name, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var wg sync.WaitGroup
-	for range 2 {
+	address := "redis://" + s.pool.address + "?prefix=" + strings.TrimSuffix(s.records, ":record:")
+	storetest.RunProcesses(t, s, func(env ...string) *exec.Cmd {
 		cmd := exec.CommandContext(t.Context(), name)
-		cmd.Env = append(os.Environ(), "REDISSTORE_CHILD=count", "SECRET="+hex.EncodeToString(secret), "COOKIE="+cookie,
-			"URL=redis://"+s.pool.address+"?prefix="+strings.TrimSuffix(s.records, ":record:"))
-		wg.Go(func() {
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("a process that counts: %v, %s", err, out)
-			}
-		})
-	}
-	wg.Wait()
-	if n, _ := seen(m, cookie); n != 1000 {
-		t.Errorf("1000 increments made %d", n)
-	}
-}
-
-// count makes 500 visits from 20 goroutines.
-func count() error {
-	secret, err1 := hex.DecodeString(os.Getenv("SECRET"))
-	s, err2 := New(os.Getenv("URL"))
-	if err := errors.Join(err1, err2); err != nil {
-		return err
-	}
-	m, err := session.New(secret, &session.Options{Store: s, StoreTimeout: 30 * time.Second})
-	if err != nil {
-		return err
-	}
-	results := make(chan error, 20)
-	for range 20 {
-		go func() {
-			for range 25 {
-				if code := visit(m, os.Getenv("COOKIE"), increment).StatusCode; code != 200 {
-					results <- fmt.Errorf("answered %d", code)
-					return
-				}
-			}
-			results <- nil
-		}()
-	}
-	for range 20 {
-		err = errors.Join(err, <-results)
-	}
-	return err
+		cmd.Env = append(os.Environ(), append(env, "REDISSTORE_CHILD="+address)...)
+		return cmd
+	})
 }
 
 // TestKilledRedisLosesNoAcknowledgedSave kills Redis under load, again and again. Each

@@ -11,16 +11,23 @@ import (
 
 const visits = session.Key[int]("visits")
 
-// newManager returns a manager on the store, with time enough for a slow machine
+// managerOf returns a manager on the store, with time enough for a slow machine
 // under the race detector.
+func managerOf(s session.Store, secret []byte) (*session.Manager, error) {
+	return session.New(secret, &session.Options{Store: s, StoreTimeout: 30 * time.Second})
+}
+
 func newManager(t *testing.T, s session.Store) *session.Manager {
 	t.Helper()
-	m, err := session.New(session.NewSecret(), &session.Options{Store: s, StoreTimeout: 30 * time.Second})
+	m, err := managerOf(s, session.NewSecret())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
+
+// countVisit adds one, and is replayed where another request was faster.
+func countVisit(s *session.Session) { visits.Update(s, func(n int) int { return n + 1 }) }
 
 // visit serves one request that uses its session, and returns the answer.
 func visit(m *session.Manager, cookie *http.Cookie, use func(*session.Session)) *http.Response {
@@ -51,9 +58,7 @@ func requestsLoseNothing(t *testing.T, s session.Store) {
 	cookie := begin(t, m, "")
 	results := together(32, func(int) error {
 		for range 10 {
-			answer := visit(m, cookie, func(s *session.Session) {
-				visits.Update(s, func(n int) int { return n + 1 })
-			})
+			answer := visit(m, cookie, countVisit)
 			if answer.StatusCode != 200 {
 				return http.ErrServerClosed
 			}
@@ -107,7 +112,7 @@ func renewRace(t *testing.T, store session.Store) {
 	cookies := make([]*http.Cookie, 8)
 	together(len(cookies), func(i int) error {
 		answer := visit(m, cookie, func(s *session.Session) {
-			visits.Update(s, func(n int) int { return n + 1 })
+			countVisit(s)
 			s.Renew()
 		})
 		if len(answer.Cookies()) > 0 {

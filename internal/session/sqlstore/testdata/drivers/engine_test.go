@@ -260,76 +260,34 @@ func record(life time.Duration) session.Record {
 	return session.Record{Data: []byte(`{}`), Owner: "live", Created: now, Used: now, Expires: now.Add(life)}
 }
 
-// TestMain lets this program be a second process of a test: see child.
+// TestMain lets this program be a second process of a test: see processesLoseNothing.
 func TestMain(m *testing.M) {
-	if os.Getenv("DRIVERS_CHILD") == "" {
+	kind := os.Getenv("DRIVERS_CHILD")
+	if kind == "" {
 		os.Exit(m.Run())
 	}
-	if err := count(os.Getenv("DRIVERS_CHILD"), os.Getenv("SOURCE")); err != nil {
+	s, err := map[string]func(string) (session.Store, error){"sqlite": openSQLite, "postgres": openPostgres}[kind](os.Getenv("SOURCE"))
+	if err == nil {
+		err = storetest.MakeVisits(s)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// child returns a process that counts the visits of a session.
-func child(t *testing.T, e engine, source string, secret []byte, cookie string) *exec.Cmd {
-	t.Helper()
+// processesLoseNothing has two processes count the visits of one session.
+func processesLoseNothing(t *testing.T, e engine) {
+	source := e.fresh(t)
+	s, _ := newStore(t, e, source)
 	name, err := os.Executable()
 	must(t, err)
-	cmd := exec.CommandContext(t.Context(), name)
 	kind := map[sqlstore.Dialect]string{sqlstore.SQLite: "sqlite", sqlstore.Postgres: "postgres"}[e.dialect]
-	cmd.Env = append(os.Environ(), "DRIVERS_CHILD="+kind, "SOURCE="+source, "SECRET="+hex.EncodeToString(secret), "COOKIE="+cookie)
-	return cmd
-}
-
-func processesLoseNothing(t *testing.T, e engine) {
-	source, secret := e.fresh(t), session.NewSecret()
-	s, _ := newStore(t, e, source)
-	m := newManager(t, secret, s, 0)
-	cookie := begin(t, m)
-	var wg sync.WaitGroup
-	for range 2 {
-		cmd := child(t, e, source, secret, cookie)
-		wg.Go(func() {
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("a process that counts: %v, %s", err, out)
-			}
-		})
-	}
-	wg.Wait()
-	mustCount(t, m, cookie, 1000)
-}
-
-// count makes 500 visits from 20 goroutines, in a process of its own.
-func count(kind, source string) error {
-	s, err := map[string]func(string) (session.Store, error){"sqlite": openSQLite, "postgres": openPostgres}[kind](source)
-	if err != nil {
-		return err
-	}
-	secret, err := hex.DecodeString(os.Getenv("SECRET"))
-	if err != nil {
-		return err
-	}
-	m, err := session.New(secret, &session.Options{Store: s, StoreTimeout: 30 * time.Second})
-	if err != nil {
-		return err
-	}
-	results := make(chan error, 20)
-	for range 20 {
-		go func() {
-			for range 25 {
-				if code := visit(m, os.Getenv("COOKIE"), increment).StatusCode; code != 200 {
-					results <- fmt.Errorf("answered %d", code)
-					return
-				}
-			}
-			results <- nil
-		}()
-	}
-	for range 20 {
-		err = errors.Join(err, <-results)
-	}
-	return err
+	storetest.RunProcesses(t, s, func(env ...string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), name)
+		cmd.Env = append(os.Environ(), append(env, "DRIVERS_CHILD="+kind, "SOURCE="+source)...)
+		return cmd
+	})
 }
 
 // sweepLosesNothing has two sweepers remove 8,000 expired records while 8

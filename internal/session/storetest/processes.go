@@ -1,0 +1,80 @@
+package storetest
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"testing"
+
+	"example.com/sessions/internal/session"
+)
+
+// What a process is told by the one that started it.
+const (
+	secretVariable = "STORETEST_SECRET"
+	cookieVariable = "STORETEST_COOKIE"
+)
+
+// RunProcesses has two processes make a thousand visits of one session, and counts
+// them in s: what holds between goroutines has to hold between processes. child
+// returns a process, not yet started, that has env in its environment, opens the
+// store that s is, and calls [MakeVisits]. It is for stores that processes share.
+func RunProcesses(t *testing.T, s session.Store, child func(env ...string) *exec.Cmd) {
+	t.Helper()
+	secret := session.NewSecret()
+	m, err := managerOf(s, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie := begin(t, m, "")
+	var processes []*exec.Cmd
+	for range 2 {
+		processes = append(processes, child(secretVariable+"="+hex.EncodeToString(secret), cookieVariable+"="+cookie.Value))
+	}
+	for _, err := range together(len(processes), func(i int) error {
+		var out bytes.Buffer
+		processes[i].Stdout, processes[i].Stderr = &out, &out
+		if err := processes[i].Run(); err != nil {
+			return fmt.Errorf("%w: %s", err, out.Bytes())
+		}
+		return nil
+	}) {
+		if err != nil {
+			t.Errorf("a process that visits: %v", err)
+		}
+	}
+	answer := visit(m, cookie, func(s *session.Session) {
+		if n := visits.Get(s); n != 1000 {
+			t.Errorf("1000 increments made %d", n)
+		}
+	})
+	if answer.StatusCode != 200 {
+		t.Errorf("the count was answered %d", answer.StatusCode)
+	}
+}
+
+// MakeVisits makes the visits of a process that [RunProcesses] started: 500 from 20
+// goroutines. The error says what was not answered 200.
+func MakeVisits(s session.Store) error {
+	secret, err := hex.DecodeString(os.Getenv(secretVariable))
+	if err != nil {
+		return err
+	}
+	m, err := managerOf(s, secret)
+	if err != nil {
+		return err
+	}
+	cookie := &http.Cookie{Name: "session", Value: os.Getenv(cookieVariable)}
+	return errors.Join(together(20, func(int) error {
+		for range 25 {
+			if code := visit(m, cookie, countVisit).StatusCode; code != 200 {
+				return fmt.Errorf("answered %d", code)
+			}
+		}
+		return nil
+	})...)
+}
