@@ -583,6 +583,34 @@ func TestPagesAreStoredByNobody(t *testing.T) {
 	})
 }
 
+// Visitors who get an answer and do not read it are as many as they like.
+func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		handler, release := site(t), make(chan struct{})
+		defer close(release)
+		form := credentials("admin", "letmein", "/notes")
+		for range 2 {
+			r := httptest.NewRequest("POST", webtest.Origin+"/login", strings.NewReader(form.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			go handler.ServeHTTP(unread{httptest.NewRecorder(), release}, r)
+		}
+		synctest.Wait()
+		mustBe(t, webtest.NewBrowser(t, handler).Post("/login", form), http.StatusForbidden, "Invalid credentials")
+	})
+}
+
+// unread is an answer that nobody reads until release.
+type unread struct {
+	http.ResponseWriter
+	release <-chan struct{}
+}
+
+func (w unread) Write(p []byte) (int, error) {
+	<-w.release
+	return len(p), nil
+}
+
 func TestBadLoginShowsTheFormAgain(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, site(t))

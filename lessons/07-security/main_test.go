@@ -83,6 +83,35 @@ func TestLoginCarriesNothingOver(t *testing.T) {
 	}
 }
 
+func TestLoginWaitsForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := make(turns, 1)
+		logins <- struct{}{} // somebody's password is being checked
+		ctx, leave := context.WithCancel(t.Context())
+		answers := make(chan bool, 1)
+		check := func(ctx context.Context) {
+			_, ok := logins.authenticate(ctx, "admin", "password")
+			answers <- ok
+		}
+		go check(ctx)
+		synctest.Wait()
+		if len(answers) > 0 {
+			t.Error("the check did not wait")
+		}
+		leave()
+		if <-answers {
+			t.Error("a visitor who left was let in")
+		}
+		<-logins
+		for range 2 { // each gives its turn back
+			check(t.Context())
+			if !<-answers {
+				t.Error("a login with a turn was not let in")
+			}
+		}
+	})
+}
+
 func TestUserWhoIsGoneIsSignedOut(t *testing.T) {
 	browser := webtest.NewBrowser(t, visitTo(t, func(s *session.Session) { signIn(s, user{ID: 2}) }))
 	browser.Get("/")

@@ -421,6 +421,30 @@ func TestWrongPasswordAndUnknownUserGetTheSameAnswer(t *testing.T) {
 	}
 }
 
+func TestLoginWaitsForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := make(turns, 1)
+		logins <- struct{}{} // somebody's password is being checked
+		ctx, leave := context.WithCancel(t.Context())
+		answers := make(chan bool, 1)
+		go func() { answers <- logins.check(ctx, "admin", "password") }()
+		synctest.Wait()
+		if len(answers) > 0 {
+			t.Error("the check did not wait")
+		}
+		leave()
+		if <-answers {
+			t.Error("a visitor who left was let in")
+		}
+		<-logins
+		for range 2 { // each gives its turn back
+			if ctx := t.Context(); !logins.check(ctx, "admin", "password") {
+				t.Error("a login with a turn was not let in")
+			}
+		}
+	})
+}
+
 func TestSessionOfARemovedUserIsNobodys(t *testing.T) {
 	browser := visitor(t, memstore.New(), func(s *session.Session) { signIn(s, "left-us") })
 	mustBeAt(t, browser.Get("/sessions"), "/login")
