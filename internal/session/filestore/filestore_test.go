@@ -388,6 +388,76 @@ func TestAMarkThatGotLostComesBack(t *testing.T) {
 	mustSee(t, s, "ada", id)
 }
 
+// To say that an owner has no sessions, where they cannot be looked up, would have
+// the owner believe that all have ended.
+func TestAListThatCannotBeReadIsAnError(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("to make a symbolic link takes a privilege on Windows")
+	}
+	id := hash("a record")
+	for what, spoil := range map[string]func(dir string) error{
+		"the index leads out of the directory": func(dir string) error {
+			index := filepath.Join(dir, "owners", hash("ada")[:2], hash("ada"))
+			return errors.Join(os.RemoveAll(index), os.Symlink(t.TempDir(), index))
+		},
+		"the record is where no directory is": func(dir string) error {
+			shard := filepath.Join(dir, "sessions", id[:2])
+			return errors.Join(os.RemoveAll(shard), os.WriteFile(shard, nil, 0o600))
+		},
+	} {
+		dir := newDir(t)
+		s := open(t, dir)
+		save(t, s, id, record("{}"))
+		if err := spoil(dir); err != nil {
+			t.Fatal(err)
+		}
+		records, err := s.List(t.Context(), "ada")
+		mustFail(t, what, err)
+		if len(records) > 0 {
+			t.Errorf("%s: %d records", what, len(records))
+		}
+	}
+}
+
+func TestWhatIsNoMarkIsPassedOver(t *testing.T) {
+	dir := newDir(t)
+	s := open(t, dir)
+	id := hash("a record")
+	save(t, s, id, record("{}"))
+	if err := os.WriteFile(filepath.Join(dir, "owners", hash("ada")[:2], hash("ada"), ".DS_Store"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustSee(t, s, "ada", id)
+}
+
+// endsAfter is a context that ends when it has been asked n times.
+type endsAfter struct {
+	context.Context
+	n int
+}
+
+func (c *endsAfter) Err() error {
+	if c.n--; c.n < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// An owner may have thousands of sessions, and the visitor may leave meanwhile.
+func TestAListEndsWithItsContext(t *testing.T) {
+	s := open(t, newDir(t))
+	for _, name := range []string{"one", "two", "three"} {
+		save(t, s, hash(name), record("{}"))
+	}
+	for n := range 4 {
+		records, err := s.List(&endsAfter{t.Context(), n}, "ada")
+		mustBe(t, fmt.Sprintf("a context that ends after %d looks", n), err, context.Canceled)
+		if len(records) > 0 {
+			t.Errorf("%d of the records, without the rest", len(records))
+		}
+	}
+}
+
 func TestAnOwnerThatIsNoTextIsRefused(t *testing.T) {
 	dir := newDir(t)
 	rec := record("secret")
