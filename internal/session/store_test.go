@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -24,6 +25,22 @@ type faulty struct {
 	mu             sync.Mutex
 	loads, saves   int
 	onLoad, onSave func(ctx context.Context) error // instead of the call, unless nil is returned
+	onDelete       func() error
+	onList         func() ([]session.Record, error) // instead of the call
+}
+
+func (f *faulty) Delete(ctx context.Context, id string) error {
+	if f.onDelete != nil {
+		return f.onDelete()
+	}
+	return f.Store.Delete(ctx, id)
+}
+
+func (f *faulty) List(ctx context.Context, owner string) ([]session.Record, error) {
+	if f.onList != nil {
+		return f.onList()
+	}
+	return f.Store.List(ctx, owner)
 }
 
 func (f *faulty) Load(ctx context.Context, id string) (session.Record, error) {
@@ -366,6 +383,153 @@ func TestRenewThatFailsHalfWayLeavesNothing(t *testing.T) {
 			t.Errorf("%s: records %v, want the one that was", what, records)
 		}
 	}
+}
+
+// The new record comes first. When it cannot be saved, the old one is not buried.
+func TestRenewThatFailsAtOnceKeepsTheSession(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	s := load(t, m, cookie)
+	s.Renew()
+	store.onSave = func(context.Context) error {
+		store.onSave = nil
+		return errors.New("full")
+	}
+	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrStore) {
+		t.Errorf("%v, want ErrStore", err)
+	}
+	if got := visits.Get(load(t, m, cookie)); got != 1 {
+		t.Errorf("visits = %d, want what was there", got)
+	}
+}
+
+// What Renew made and cannot take back is not passed over.
+func TestRenewThatCannotCleanUpIsAnError(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	s := load(t, m, signedIn(t, m))
+	s.Renew()
+	calls := 0
+	store.onSave = func(context.Context) error {
+		if calls++; calls == 2 { // the old record, which another request has just saved
+			return session.ErrConflict
+		}
+		return nil
+	}
+	store.onDelete = func() error { return errors.New("down") }
+	w := httptest.NewRecorder()
+	if err := m.Save(w, request(), s); !errors.Is(err, session.ErrStore) || w.Header().Get("Set-Cookie") != "" {
+		t.Errorf("%v, %v, want ErrStore and no cookie", err, w.Header())
+	}
+}
+
+func TestRenewOfANewSessionIsOneSave(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	for range 2 {
+		store.saves = 0
+		s := load(t, m)
+		visits.Set(s, 1)
+		s.Renew()
+		cookie := sent(t, save(t, m, s))
+		id := load(t, m, cookie).ID()
+		visits.Set(s, 2)
+		cookie = sent(t, save(t, m, s))
+		if got := load(t, m, cookie); store.saves != 2 || got.ID() != id || visits.Get(got) != 2 {
+			t.Errorf("%d saves, visits %d, ID kept: %t; want 2, 2 and true", store.saves, visits.Get(got), got.ID() == id)
+		}
+	}
+}
+
+// A program that has no Handler may save a session more than once.
+func TestSessionIsSavedAgainAndAgain(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	s := load(t, m)
+	for range 3 {
+		visits.Update(s, func(n int) int { return n + 1 })
+		save(t, m, s)
+	}
+	if store.saves != 3 || store.loads != 0 {
+		t.Errorf("%d saves and %d loads, want 3 and none: nobody else was there", store.saves, store.loads)
+	}
+	id := s.ID()
+	s.Clear()
+	save(t, m, s)
+	visits.Set(s, 7)
+	cookie := sent(t, save(t, m, s))
+	if got := load(t, m, cookie); visits.Get(got) != 7 || got.ID() == id {
+		t.Errorf("after Clear: visits %d, the ID of before: %t", visits.Get(got), got.ID() == id)
+	}
+}
+
+func TestValueThatCannotBeSavedReachesNoStore(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	s := load(t, m)
+	session.Key[float64]("ratio").Set(s, math.NaN())
+	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrValue) || store.saves != 0 {
+		t.Errorf("%v after %d saves, want ErrValue and none", err, store.saves)
+	}
+}
+
+// The store goes down between the conflict and the second look.
+func TestStoreThatFailsAfterAConflict(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	s := load(t, m, cookie)
+	write(s)
+	other := load(t, m, cookie)
+	write(other)
+	save(t, m, other)
+	store.onLoad = func(context.Context) error { return errors.New("down") }
+	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrStore) || errors.Is(err, session.ErrEnded) {
+		t.Errorf("%v, want ErrStore", err)
+	}
+}
+
+// deaf is a store that does not look at its context.
+type deaf struct{ session.Store }
+
+func (d deaf) Load(ctx context.Context, id string) (session.Record, error) {
+	return d.Store.Load(context.WithoutCancel(ctx), id)
+}
+
+func (d deaf) Save(ctx context.Context, id string, rec session.Record) error {
+	return d.Store.Save(context.WithoutCancel(ctx), id, rec)
+}
+
+func TestStoreThatConflictsAndIsDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faulty{Store: memstore.New()}
+		m := newManager(t, session.Options{Store: deaf{store}, StoreTimeout: time.Second})
+		s := load(t, m, signedIn(t, m))
+		write(s)
+		store.onSave = func(context.Context) error {
+			time.Sleep(100 * time.Millisecond)
+			return session.ErrConflict
+		}
+		began := time.Now()
+		err := m.Save(httptest.NewRecorder(), request(), s)
+		if d := time.Since(began); !errors.Is(err, session.ErrStore) || d != time.Second {
+			t.Errorf("%v after %v, want ErrStore after a second", err, d)
+		}
+	})
+}
+
+func TestNewSessionsDoNotWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, store := newStored(t, session.Options{})
+		store.onSave = func(context.Context) error {
+			store.onSave = nil
+			time.Sleep(500 * time.Millisecond)
+			return nil
+		}
+		go signedIn(t, m)
+		synctest.Wait()
+		began := time.Now()
+		signedIn(t, m)
+		if d := time.Since(began); d != 0 {
+			t.Errorf("a new session waited %v for another", d)
+		}
+		time.Sleep(time.Second)
+	})
 }
 
 func TestStoreThatAlwaysConflicts(t *testing.T) {
@@ -799,6 +963,66 @@ func TestEndBesideRenew(t *testing.T) {
 		t.Error(err)
 	}
 	refused(t, m, renewed, session.ErrNotFound)
+}
+
+// A session that is changed just then ends all the same.
+func TestEndBesideAChange(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s := load(t, m, cookie)
+	write(s)
+	store.onSave = func(context.Context) error {
+		store.onSave = nil
+		save(t, m, s)
+		return nil
+	}
+	if err := m.End(t.Context(), "ada", s.ID()); err != nil {
+		t.Errorf("End: %v", err)
+	}
+	refused(t, m, cookie, session.ErrNotFound)
+}
+
+func TestEndThatFails(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	id := load(t, m, cookie).ID()
+	down := errors.New("down")
+	store.onSave = func(context.Context) error { return down }
+	if err := m.End(t.Context(), "ada", id); !errors.Is(err, session.ErrStore) {
+		t.Errorf("End: %v, want ErrStore", err)
+	}
+	store.onDelete = func() error { return down }
+	if err := m.Revoke(t.Context(), "ada"); !errors.Is(err, session.ErrStore) {
+		t.Errorf("Revoke: %v, want ErrStore", err)
+	}
+	store.onSave = nil
+	load(t, m, cookie)
+	if err := m.End(t.Context(), "ada", id); !errors.Is(err, session.ErrStore) {
+		t.Errorf("End that cannot delete: %v, want ErrStore", err)
+	}
+	refused(t, m, cookie, session.ErrEnded) // though it is buried
+}
+
+func TestListThatFails(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	store.onList = func() ([]session.Record, error) { return nil, errors.New("down") }
+	_, err := m.Sessions(t.Context(), "ada")
+	for what, err := range map[string]error{
+		"Sessions": err, "End": m.End(t.Context(), "ada", "x"), "Revoke": m.Revoke(t.Context(), "ada"),
+	} {
+		if !errors.Is(err, session.ErrStore) {
+			t.Errorf("%s: %v, want ErrStore", what, err)
+		}
+	}
+}
+
+// The sessions of strangers have no owner in common, whatever a store says.
+func TestNobodyHasNoSessions(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	store.onList = func() ([]session.Record, error) { return []session.Record{{ID: "a stranger's"}}, nil }
+	if records := sessionsOf(t, m, ""); len(records) != 0 {
+		t.Errorf("nobody's sessions: %v", records)
+	}
 }
 
 func TestOwnersNeedAStore(t *testing.T) {
