@@ -120,9 +120,15 @@ func newStore(t testing.TB, e engine, source string) (*sqlstore.Store, *sql.DB) 
 	return s, db
 }
 
-func TestSQLite(t *testing.T) { testEngine(t, sqlite()) }
+func TestSQLite(t *testing.T) {
+	t.Parallel()
+	testEngine(t, sqlite())
+}
 
-func TestPostgres(t *testing.T) { testEngine(t, postgres(t, "-c fsync=off")) }
+func TestPostgres(t *testing.T) {
+	t.Parallel()
+	testEngine(t, postgres(t, "-c fsync=off"))
+}
 
 func testEngine(t *testing.T, e engine) {
 	for _, test := range []struct {

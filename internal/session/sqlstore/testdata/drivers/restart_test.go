@@ -14,6 +14,7 @@ import (
 // times. While it is down every answer is a 503 in time; afterwards all is well by
 // itself, and no visit is lost that was answered.
 func TestPostgresIsKilled(t *testing.T) {
+	t.Parallel()
 	const timeout = time.Second
 	c := newCluster(t, "")
 	e := engine{open: openPgx, dialect: sqlstore.Postgres}
