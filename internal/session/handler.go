@@ -146,7 +146,7 @@ func (w *responseWriter) end() {
 // WriteHeader begins the response, unless the status is informational and
 // another one follows it; 101 is the last of its response.
 func (w *responseWriter) WriteHeader(status int) {
-	informational := status >= 100 && status < 200 && status != http.StatusSwitchingProtocols
+	informational := status < 200 && status != http.StatusSwitchingProtocols
 	if !informational {
 		w.begin()
 	}

@@ -284,9 +284,10 @@ func TestEarlyHintCarriesNoCookie(t *testing.T) {
 		w.WriteHeader(100)
 		w.WriteHeader(103)
 		w.WriteHeader(103)
+		w.WriteHeader(199)
 		w.WriteHeader(200)
 	})).ServeHTTP(w, request())
-	if want := []string{"100 0", "103 0", "103 0", "200 1"}; !slices.Equal(w.sent, want) {
+	if want := []string{"100 0", "103 0", "103 0", "199 0", "200 1"}; !slices.Equal(w.sent, want) {
 		t.Errorf("statuses and cookies: %q, want %q", w.sent, want)
 	}
 }
@@ -325,7 +326,8 @@ func TestSessionThatCannotBeSavedIsA500AndNothingElse(t *testing.T) {
 		}, `name\"=6002`},
 		{"ReadFrom", func(w http.ResponseWriter, r *http.Request) {
 			tooLarge(r)
-			if n, err := io.Copy(w, strings.NewReader("success")); n != 0 || !errors.Is(err, session.ErrTooLarge) {
+			success := struct{ io.Reader }{strings.NewReader("success")} // which cannot write by itself
+			if n, err := io.Copy(w, success); n != 0 || !errors.Is(err, session.ErrTooLarge) {
 				t.Errorf("Copy = %d, %v, want ErrTooLarge", n, err)
 			}
 		}, `name\"=6002`},
@@ -366,6 +368,20 @@ func TestSessionThatCannotBeSavedIsA500AndNothingElse(t *testing.T) {
 				t.Errorf("the log holds a value: %s", log)
 			}
 		})
+	}
+}
+
+// A second status would be a line in the server's log that names the wrong culprit.
+func TestErrorPageHasOneStatus(t *testing.T) {
+	w := &statuses{ResponseRecorder: httptest.NewRecorder()}
+	newManager(t, session.Options{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name.Set(session.From(r), strings.Repeat("x", 5000))
+		w.WriteHeader(201)
+		w.WriteHeader(103)
+		w.WriteHeader(202)
+	})).ServeHTTP(w, request())
+	if want := []string{"500 0"}; !slices.Equal(w.sent, want) {
+		t.Errorf("statuses and cookies: %q, want %q", w.sent, want)
 	}
 }
 
@@ -633,6 +649,7 @@ func TestCacheControlAndVary(t *testing.T) {
 		{"Cache-Control", "PUBLIC, max-age=60", "max-age=60, private"},
 		{"Cache-Control", "max-age=60,s-maxage=600 , public", "max-age=60, private"},
 		{"Cache-Control", "no-cache", "no-cache, private"},
+		{"Cache-Control", ", max-age=60,, public ,", "max-age=60, private"},
 		{"Cache-Control", `private="X-Field"`, `private="X-Field", private`},
 		{"Vary", "", "Cookie"},
 		{"Vary", "cookie", "cookie"},
