@@ -33,6 +33,11 @@ func glob(t *testing.T, pattern string) []string {
 	return files
 }
 
+// folder is the one that a page is in, as links name it.
+func folder(page string) string {
+	return filepath.ToSlash(filepath.Dir(page))
+}
+
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -189,11 +194,33 @@ func TestLessonsAreShort(t *testing.T) {
 	}
 }
 
+// A lesson that prepares an exercise links to it, and the exercise to the lesson.
+func TestLessonsAndExercisesNameEachOther(t *testing.T) {
+	checked := 0
+	for _, lesson := range glob(t, "lessons/*/README.md") {
+		_, prepares, _ := strings.Cut(read(t, lesson), "\nThis prepares ")
+		prepares, _, _ = strings.Cut(prepares, "\n\n")
+		for _, exercise := range glob(t, "exercises/*/README.md") {
+			prepared, _, _ := strings.Cut(read(t, exercise), "## The task")
+			there, back := strings.Contains(prepares, folder(exercise)), strings.Contains(prepared, folder(lesson))
+			if there != back {
+				t.Errorf("%s names %s: %v, and the other way round: %v", lesson, exercise, there, back)
+			}
+			if there {
+				checked++
+			}
+		}
+	}
+	if checked == 0 {
+		t.Error("no lesson prepares an exercise")
+	}
+}
+
 func TestRootNamesEveryProgram(t *testing.T) {
 	root := read(t, "README.md")
 	for _, page := range programs(t) {
-		if folder := filepath.ToSlash(filepath.Dir(page)); !strings.Contains(root, "]("+folder) {
-			t.Errorf("README.md has no link to %s", folder)
+		if !strings.Contains(root, "]("+folder(page)) {
+			t.Errorf("README.md has no link to %s", page)
 		}
 	}
 }
