@@ -169,7 +169,7 @@ func (m *Manager) keepRecord(ctx context.Context, s *Session, now time.Time) ([]
 		defer leave()
 	}
 	err := m.put(ctx, s, now)
-	if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrStore) {
+	if errors.Is(err, ErrNotFound) {
 		err = ErrEnded
 	}
 	return []byte(s.stored.id), err
@@ -180,7 +180,7 @@ func (m *Manager) keepRecord(ctx context.Context, s *Session, now time.Time) ([]
 func (m *Manager) put(ctx context.Context, s *Session, now time.Time) error {
 	for {
 		err := m.tryPut(ctx, s, now)
-		if !errors.Is(err, ErrConflict) || errors.Is(err, ErrStore) {
+		if !errors.Is(err, ErrConflict) {
 			return err
 		}
 		if ctx.Err() != nil {
