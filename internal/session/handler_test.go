@@ -232,6 +232,42 @@ func TestWhatTheServerLacksIsNotSupported(t *testing.T) {
 	})).ServeHTTP(bare{httptest.NewRecorder()}, request())
 }
 
+// pusher is a server's writer that can push.
+type pusher struct {
+	*httptest.ResponseRecorder
+	pushed []string
+}
+
+func (w *pusher) Push(target string, _ *http.PushOptions) error {
+	w.pushed = append(w.pushed, target)
+	return nil
+}
+
+func TestPushReachesTheServersOwn(t *testing.T) {
+	w := &pusher{ResponseRecorder: httptest.NewRecorder()}
+	newManager(t, session.Options{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := w.(http.Pusher).Push("/style.css", nil); err != nil {
+			t.Error(err)
+		}
+	})).ServeHTTP(w, request())
+	if want := []string{"/style.css"}; !slices.Equal(w.pushed, want) {
+		t.Errorf("pushed %q, want %q", w.pushed, want)
+	}
+}
+
+func TestAnswerAfterAHijackThatFailedIsSaved(t *testing.T) {
+	w, log := serve(t, session.Options{}, request(), func(w http.ResponseWriter, r *http.Request) {
+		set(r)
+		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+			t.Errorf("Hijack: %v, want ErrNotSupported", err)
+		}
+		io.WriteString(w, "a page")
+	})
+	if len(w.Result().Cookies()) != 1 || log != "" {
+		t.Errorf("cookies %v, log %q", w.Result().Cookies(), log)
+	}
+}
+
 func TestHijackedConnection(t *testing.T) {
 	opts, log := logged()
 	done := make(chan bool)

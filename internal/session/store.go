@@ -227,7 +227,7 @@ func (m *Manager) tryPut(ctx context.Context, s *Session, now time.Time) error {
 		return ErrEnded
 	case s.stored.version == 0 && len(s.values) == 0:
 		return nil // there is nothing, and there was nothing
-	case s.stored.version > 0 && len(s.values) == 0:
+	case len(s.values) == 0:
 		return m.putEmptied(ctx, s, now)
 	case s.stored.version > 0 && s.stored.renew:
 		return m.putRenewed(ctx, s, now)
