@@ -196,26 +196,35 @@ func (m *Manager) put(ctx context.Context, s *Session, now time.Time) error {
 	}
 }
 
-// rebase makes the changes of s again on a newer record. The lock is held, and
-// let go meanwhile, as the function of an [Key.Update] may use the session.
+// rebase makes the changes of s again on a newer record. The lock is held.
 func (s *Session) rebase(rec Record) error {
 	newer, err := decodeRecord(rec)
 	if err != nil {
 		return err
 	}
-	changes := slices.Clone(s.changes)
-	func() {
-		s.mu.Unlock()
-		defer s.mu.Lock() // a panic finds it as it was
-		for _, c := range changes {
-			c.apply(&newer)
-		}
-	}()
-	for _, c := range s.changes[min(len(changes), len(s.changes)):] { // made meanwhile
+	for _, c := range s.replay(&newer) {
 		c.apply(&newer)
 	}
 	s.state = newer
 	s.signedAt, s.stored.version = rec.Used, rec.Version
+	return nil
+}
+
+// replay makes the changes of s again on st, and returns those that were made
+// meanwhile: the lock is let go, as the function of an [Key.Update] may use the
+// session. A panic, too, finds the lock held and the changes there.
+func (s *Session) replay(st *state) (meanwhile []change) {
+	changes := s.changes
+	s.changes = nil
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		meanwhile = s.changes
+		s.changes = append(changes, meanwhile...)
+	}()
+	for _, c := range changes {
+		c.apply(st)
+	}
 	return nil
 }
 

@@ -724,6 +724,43 @@ func TestUpdateMayUseTheSessionWhenItRunsAgain(t *testing.T) {
 	save(t, m, s)
 }
 
+// While changes are made again the session is not locked, and another goroutine of
+// the request may change it. Here the function of an Update stands for that one.
+func TestChangeMadeWhileOthersAreMadeAgainIsKept(t *testing.T) {
+	for what, test := range map[string]struct {
+		change func(*session.Session)
+		want   string // name and visits
+	}{
+		"another key":          {func(s *session.Session) { session.Key[int]("other").Set(s, 1) }, "before 11"},
+		"a key set before":     {func(s *session.Session) { name.Set(s, "meanwhile") }, "meanwhile 11"},
+		"a key set before, go": {func(s *session.Session) { name.Delete(s) }, " 11"},
+		"all":                  {func(s *session.Session) { s.Clear(); name.Set(s, "new") }, "new 0"},
+	} {
+		m, _ := newStored(t, session.Options{})
+		cookie := signedIn(t, m)
+		s, other := load(t, m, cookie), load(t, m, cookie)
+		again := false
+		name.Set(s, "before")
+		visits.Update(s, func(n int) int {
+			if again {
+				test.change(s)
+			}
+			return n + 1
+		})
+		again = true
+		visits.Set(other, 10)
+		save(t, m, other)
+		h := save(t, m, s)
+		s = load(t, m, strings.Split(h.Get("Set-Cookie"), ";")[0])
+		if got := fmt.Sprint(name.Get(s), " ", visits.Get(s)); got != test.want {
+			t.Errorf("%s: %s, want %s", what, got, test.want)
+		}
+		if got := session.Key[int]("other").Get(s); got == 0 && what == "another key" {
+			t.Errorf("%s: it is not there", what)
+		}
+	}
+}
+
 func TestThousandIncrementsMakeAThousand(t *testing.T) {
 	m, _ := newStored(t, session.Options{StoreTimeout: 30 * time.Second})
 	cookie := signedIn(t, m)
