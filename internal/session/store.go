@@ -269,7 +269,7 @@ func (m *Manager) putRecord(ctx context.Context, s *Session, now time.Time) erro
 // putEmptied ends a session that has no value left, unless another request gave it
 // one meanwhile.
 func (m *Manager) putEmptied(ctx context.Context, s *Session, now time.Time) error {
-	if err := m.bury(ctx, hashID(s.stored.id), s.stored.version, now); err != nil {
+	if err := m.bury(ctx, hashID(s.stored.id), "", s.stored.version, now); err != nil {
 		return err
 	}
 	m.opts.Store.Delete(ctx, hashID(s.stored.id)) // if that fails, it expires
@@ -288,7 +288,7 @@ func (m *Manager) putRenewed(ctx context.Context, s *Session, now time.Time) err
 	if err != nil {
 		return err
 	}
-	if err := m.bury(ctx, hashID(old.id), old.version, now); err != nil {
+	if err := m.bury(ctx, hashID(old.id), s.owner, old.version, now); err != nil {
 		if e := m.delete(context.WithoutCancel(ctx), hashID(renewed.id)); e != nil {
 			return e
 		}
@@ -298,11 +298,12 @@ func (m *Manager) putRenewed(ctx context.Context, s *Session, now time.Time) err
 	return nil
 }
 
-// bury swaps a record of this version for one without data or owner, which tells
-// requests that are on their way from strangers'.
-func (m *Manager) bury(ctx context.Context, id string, version int64, now time.Time) error {
+// bury swaps a record of this version for one without data, which tells requests
+// that are on their way from strangers'. If another session takes its place it has
+// that one's owner: see list.
+func (m *Manager) bury(ctx context.Context, id, owner string, version int64, now time.Time) error {
 	return storeError(m.opts.Store.Save(ctx, id, Record{
-		ID: id, Created: now, Used: now, Expires: now.Add(afterlife), Version: version,
+		ID: id, Owner: owner, Created: now, Used: now, Expires: now.Add(afterlife), Version: version,
 	}))
 }
 
@@ -318,7 +319,7 @@ func (m *Manager) Sessions(ctx context.Context, owner string) ([]Record, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.opts.StoreTimeout)
 	defer cancel()
-	records, err := m.opts.Store.List(ctx, owner)
+	records, err := m.list(ctx, owner)
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -326,6 +327,27 @@ func (m *Manager) Sessions(ctx context.Context, owner string) ([]Record, error) 
 		return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
 	})
 	return records, nil
+}
+
+// list returns the owner's records but for those that were buried. A store may
+// find out first which records there are, and read them after that. A session that
+// gets another ID in between would be overlooked, but the old record, which is read,
+// has been buried then: so whoever comes to a new grave looks again.
+func (m *Manager) list(ctx context.Context, owner string) ([]Record, error) {
+	graves := make(map[string]bool)
+	for {
+		records, err := m.opts.Store.List(ctx, owner)
+		before := len(graves)
+		records = slices.DeleteFunc(records, func(rec Record) bool {
+			if len(rec.Data) == 0 {
+				graves[rec.ID] = true
+			}
+			return graves[rec.ID]
+		})
+		if err != nil || len(graves) == before {
+			return records, err
+		}
+	}
 }
 
 // End ends one session of an owner, everywhere and at once; id is what
@@ -355,7 +377,7 @@ func (m *Manager) End(ctx context.Context, owner, id string) error {
 func (m *Manager) buryNow(ctx context.Context, rec Record) error {
 	ctx, cancel := context.WithTimeout(ctx, m.opts.StoreTimeout)
 	defer cancel()
-	return m.bury(ctx, rec.ID, rec.Version, time.Now())
+	return m.bury(ctx, rec.ID, "", rec.Version, time.Now())
 }
 
 // Revoke ends all sessions of an owner, everywhere and at once, as after a change

@@ -1004,6 +1004,54 @@ func TestEndBesideRenew(t *testing.T) {
 }
 
 // A session that is changed just then ends all the same.
+// twoStep lists as Redis and files do: which records there are, and then each.
+type twoStep struct {
+	session.Store
+	between func()
+}
+
+func (s twoStep) List(ctx context.Context, owner string) ([]session.Record, error) {
+	index, err := s.Store.List(ctx, owner)
+	s.between()
+	var records []session.Record
+	for _, entry := range index {
+		if rec, err := s.Store.Load(ctx, entry.ID); err == nil && rec.Owner == owner {
+			records = append(records, rec)
+		}
+	}
+	return records, err
+}
+
+// A session that gets another ID while the sessions are listed is not looked past.
+func TestRevokeBesideRenew(t *testing.T) {
+	for what, use := range map[string]func(*session.Session){
+		"Renew": (*session.Session).Renew,
+		"login": func(s *session.Session) { s.Clear(); visits.Set(s, 1); s.SetOwner("ada") },
+	} {
+		store := twoStep{Store: memstore.New()}
+		var m *session.Manager
+		var cookie string
+		moves := 3
+		store.between = func() {
+			if moves--; moves >= 0 {
+				s := load(t, m, cookie)
+				use(s)
+				cookie = sent(t, save(t, m, s))
+			}
+		}
+		m = newManager(t, session.Options{Store: &store})
+		cookie = owned(t, m, "ada")
+		if n := len(sessionsOf(t, m, "ada")); n != 1 {
+			t.Errorf("%s: %d sessions are listed, want 1", what, n)
+		}
+		moves = 3
+		if err := m.Revoke(t.Context(), "ada"); err != nil {
+			t.Errorf("%s: Revoke: %v", what, err)
+		}
+		refused(t, m, cookie, session.ErrNotFound)
+	}
+}
+
 func TestEndBesideAChange(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	cookie := owned(t, m, "ada")

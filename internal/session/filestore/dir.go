@@ -86,7 +86,11 @@ func names(root *os.Root, dir string) ([]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return f.Readdirnames(-1)
+	found, err := f.Readdirnames(-1)
+	if errors.Is(err, fs.ErrNotExist) { // it has been removed since
+		return nil, nil
+	}
+	return found, err
 }
 
 // failure says where an error that the system had comes from. What the store

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -441,6 +442,28 @@ func (c *endsAfter) Err() error {
 		return context.Canceled
 	}
 	return nil
+}
+
+// The directory of an owner's marks goes with the last of them, even between opening
+// and reading it.
+func TestAListBesideTheLastSessionOfAnOwner(t *testing.T) {
+	s, id := open(t, newDir(t)), hash("a")
+	ctx, done := context.WithCancel(t.Context())
+	var lists sync.WaitGroup
+	lists.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := s.List(t.Context(), "ada"); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range 200 {
+		save(t, s, id, record("x"))
+		mustBe(t, "Delete", s.Delete(t.Context(), id), nil)
+	}
+	done()
+	lists.Wait()
 }
 
 // An owner may have thousands of sessions, and the visitor may leave meanwhile.

@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 		{"requests of one session lose nothing", requestsLoseNothing},
 		{"a session that ended stays ended", endedStaysEnded},
 		{"two who renew: one wins", renewRace},
+		{"a revoke beside renewals leaves nobody", revokeRace},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, opened(t, open)) })
 	}
