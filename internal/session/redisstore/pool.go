@@ -14,7 +14,8 @@ import (
 const (
 	maxConns = 16               // connections of a pool: Redis does one thing at a time anyway
 	maxWait  = 5 * time.Second  // for a call whose context sets no earlier end
-	maxIdle  = 30 * time.Second // after which a connection is not used again: a firewall may have forgotten it
+	maxTrust = time.Second      // after which a connection is asked first whether it still is one
+	maxIdle  = 30 * time.Second // after which it is not used again: a firewall may have forgotten it
 )
 
 // pool lends connections, one to a call. A connection comes back only when each
@@ -73,25 +74,43 @@ func failure(ctx context.Context, err error) error {
 	return fmt.Errorf("session: redisstore: %w", err)
 }
 
-// lend returns a connection that waits, or a new one.
+// lend returns a connection that waits, or a new one. One that has waited may be
+// dead, as after a restart of Redis, and a save is not tried on another.
 func (p *pool) lend(ctx context.Context) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	c, err := p.pick()
+	if err != nil {
+		return nil, err
+	}
+	if c != nil && time.Since(c.back) >= maxTrust {
+		if err := c.ping(ctx); err != nil {
+			p.giveBack(c, err)
+			c = nil
+		}
+	}
+	if c == nil {
+		return p.connect(ctx)
+	}
+	return c, nil
+}
+
+// pick returns a connection that waits, nil when there is none.
+func (p *pool) pick() (*conn, error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.closed {
-		p.mu.Unlock()
 		return nil, net.ErrClosed
 	}
-	if last := len(p.idle) - 1; last >= 0 && time.Since(p.idle[last].back) < maxIdle {
-		c := p.idle[last]
-		p.idle = p.idle[:last]
-		p.mu.Unlock()
-		return c, nil
+	last := len(p.idle) - 1
+	if last < 0 || time.Since(p.idle[last].back) >= maxIdle {
+		p.closeIdle() // the others have waited longer still
+		return nil, nil
 	}
-	p.closeIdle() // they have waited longer still
-	p.mu.Unlock()
-	return p.connect(ctx)
+	c := p.idle[last]
+	p.idle = p.idle[:last]
+	return c, nil
 }
 
 // giveBack keeps a connection for the next call. After an error it is closed, and
@@ -144,6 +163,15 @@ func (p *pool) connect(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// ping asks whether Redis is there, and listens to this connection only.
+func (c *conn) ping(ctx context.Context) error {
+	replies, err := c.exchange(ctx, []command{{"PING"}})
+	if err == nil && replies[0] != "PONG" {
+		err = errProtocol // the reply to something else
+	}
+	return err
 }
 
 // exchange sends commands and reads a reply to each. After an error the connection

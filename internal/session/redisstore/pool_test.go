@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -297,6 +298,40 @@ func TestDeadConnectionsAreFoundOnce(t *testing.T) {
 	}
 	if n := len(s.pool.idle); n != 1 {
 		t.Errorf("%d connections wait, want the new one alone", n)
+	}
+}
+
+// Redis may have closed a connection that waited, and a new session has nothing but
+// its one save to find that out with.
+func TestConnectionThatWaitedIsAskedFirst(t *testing.T) {
+	for what, reply := range map[string]string{"it was closed": "", "it has more to say": "+saved\r\n", "it needs a password now": "-NOAUTH no\r\n"} {
+		var heard []string
+		srv := serve(t, func(command []any) string {
+			heard = append(heard, fmt.Sprint(command[0]))
+			if command[0] == "PING" {
+				return reply
+			}
+			return "+saved\r\n"
+		})
+		s := srv.store(t)
+		for _, waited := range []time.Duration{0, 0, maxTrust} {
+			if len(s.pool.idle) > 0 {
+				s.pool.idle[0].back = time.Now().Add(-waited)
+			}
+			if err := s.Save(t.Context(), "id", record("x")); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if want := []string{"EVAL", "EVAL", "PING", "EVAL"}; !slices.Equal(heard, want) || srv.dialled.Load() != 2 {
+			t.Errorf("%s: %d connections heard %q, want 2 and %q", what, srv.dialled.Load(), heard, want)
+		}
+	}
+	srv := serve(t, func([]any) string { return "+PONG\r\n" })
+	s := srv.store(t)
+	s.pool.do(t.Context(), command{"PING"})
+	s.pool.idle[0].back = time.Now().Add(-maxTrust)
+	if _, err := s.pool.do(t.Context(), command{"PING"}); err != nil || srv.dialled.Load() != 1 {
+		t.Errorf("one that answers: %v, %d connections, want it used again", err, srv.dialled.Load())
 	}
 }
 

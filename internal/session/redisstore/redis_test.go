@@ -488,6 +488,48 @@ func TestIndexForgetsWhatHasExpired(t *testing.T) {
 	}
 }
 
+// A Redis that is full keeps what it has, and a session can still be ended.
+func TestFullRedisRefusesSavesAndLetsSessionsEnd(t *testing.T) {
+	s := startRedis(t, "--maxmemory-policy", "noeviction").store(t)
+	m := newManager(t, s, time.Second)
+	stranger := begin(t, m)
+	answer := visit(m, "", func(s *session.Session) { visits.Set(s, 1); s.SetOwner("ada") })
+	user := answer.Cookies()[0].Name + "=" + answer.Cookies()[0].Value
+	ask(t, s, "CONFIG", "SET", "maxmemory", "1")
+	for what, cookie := range map[string]string{"a stranger": stranger, "a user": user} {
+		before, _ := seen(m, cookie)
+		if answer := visit(m, cookie, increment); answer.StatusCode != 503 || len(answer.Cookies()) != 0 {
+			t.Errorf("%s saves: %d, want 503", what, answer.StatusCode)
+		}
+		if n, status := seen(m, cookie); status != 200 || n != before {
+			t.Errorf("%s has %d after a save that was refused, %d before", what, n, before)
+		}
+		if answer := visit(m, cookie, (*session.Session).Clear); answer.StatusCode != 200 || len(answer.Cookies()) != 1 {
+			t.Errorf("%s logs out: %d with %v, want 200", what, answer.StatusCode, answer.Cookies())
+		}
+		visit(m, cookie, func(s *session.Session) {
+			if !s.IsNew() {
+				t.Errorf("%s: the session still opens", what)
+			}
+		})
+	}
+}
+
+// An index that somebody spoiled refuses a save, and then there is no record that it
+// does not know.
+func TestSpoiltIndexLeavesNoRecordBehind(t *testing.T) {
+	s := startRedis(t).store(t)
+	ask(t, s, "SET", s.owners+"ada", "x")
+	rec := record("x")
+	rec.Owner = "ada"
+	if err := s.Save(t.Context(), "id", rec); err == nil {
+		t.Error("it was saved")
+	}
+	if _, err := s.Load(t.Context(), "id"); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("Load: %v, want %v", err, session.ErrNotFound)
+	}
+}
+
 // Whoever reads all of Redis can open no session.
 func TestRedisHoldsNoSessionID(t *testing.T) {
 	s := startRedis(t).store(t)

@@ -200,6 +200,10 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 // ARGV[1]. KEYS[2] is the index of its owner; that of its owner before has the name
 // that begins with ARGV[3]. What has expired leaves the index, which lives as long as
 // the last of its records. Versions and times stay text, as a number here has 53 bits.
+//
+// Redis refuses a script that would write when it is full, unless it has written
+// already. So a session that ends frees its room first, and the index comes before the
+// record: whatever is refused, there is no record that the index does not know.
 const save = `
 local version, id, owners, now, expires, ttl = unpack(ARGV, 1, 6)
 local data, owner, created, used, expires_ns, next_version = unpack(ARGV, 7, 12)
@@ -207,22 +211,24 @@ local stored = redis.call('HMGET', KEYS[1], 'version', 'owner')
 if (stored[1] or '0') ~= version then
 	return stored[1] and 'conflict' or 'none'
 end
-if stored[2] and stored[2] ~= '' and stored[2] ~= owner then
-	redis.call('ZREM', owners .. stored[2], id)
+if data == '' or tonumber(ttl) <= 0 then
+	redis.call('DEL', KEYS[1])
 end
 if tonumber(ttl) <= 0 then
-	redis.call('DEL', KEYS[1])
 	redis.call('ZREM', KEYS[2], id)
-	return 'saved'
+else
+	if owner ~= '' then
+		redis.call('ZADD', KEYS[2], expires, id)
+		redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+		local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
+		redis.call('PEXPIRE', KEYS[2], last[2] - now)
+	end
+	redis.call('HSET', KEYS[1], 'data', data, 'owner', owner, 'created', created,
+		'used', used, 'expires', expires_ns, 'version', next_version)
+	redis.call('PEXPIRE', KEYS[1], ttl)
 end
-redis.call('HSET', KEYS[1], 'data', data, 'owner', owner, 'created', created,
-	'used', used, 'expires', expires_ns, 'version', next_version)
-redis.call('PEXPIRE', KEYS[1], ttl)
-if owner ~= '' then
-	redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-	redis.call('ZADD', KEYS[2], expires, id)
-	local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
-	redis.call('PEXPIRE', KEYS[2], last[2] - now)
+if stored[2] and stored[2] ~= '' and stored[2] ~= owner then
+	redis.call('ZREM', owners .. stored[2], id)
 end
 return 'saved'
 `
