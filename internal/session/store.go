@@ -35,22 +35,28 @@ type Store interface {
 	// that the store has no room for, such as a very long owner, is [ErrValue].
 	Save(ctx context.Context, id string, rec Record) error
 
-	// Delete removes the record. That there is none is no error.
+	// Delete removes the record. If there is none, it returns nil. It must work
+	// when the store is full, because a session that cannot be ended stays open.
 	Delete(ctx context.Context, id string) error
 
-	// List returns the records of an owner that have not expired, in any order.
+	// List returns the records of an owner that have not expired, in any order,
+	// tombstones included and each without its Data: values can be large, and a
+	// list needs none of them. When ctx ends first, List returns the records it has
+	// read so far together with the error, so that [Manager.Revoke] can end those
+	// and ask again.
 	List(ctx context.Context, owner string) ([]Record, error)
 }
 
 // Record is what a [Store] keeps of a session.
 type Record struct {
 	ID      string    // the hash of the session ID, in hex; safe to show
-	Data    []byte    // the values, as JSON; empty when the session has ended
+	Data    []byte    // the values, as JSON; a tombstone's is the manager's own
 	Owner   string    // whose session it is, in UTF-8; "" for a stranger's
 	Created time.Time // when the session began
 	Used    time.Time // when it was last saved
 	Expires time.Time // when it ends if it is not used again
 	Version int64     // counts the saves, from 1
+	Ended   bool      // a tombstone: the session ended under this ID a moment ago
 }
 
 // What a [Store] returns, and what became of a session that is kept in one.
@@ -142,10 +148,9 @@ func storeError(err error) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
-// decodeRecord returns what a record keeps. One without data is of a session that
-// has ended.
+// decodeRecord returns what a record keeps, or [ErrEnded] if it is a tombstone.
 func decodeRecord(rec Record) (state, error) {
-	if len(rec.Data) == 0 {
+	if rec.Ended {
 		return state{}, ErrEnded
 	}
 	values, err := decodeObject(rec.Data)
@@ -303,7 +308,7 @@ func (m *Manager) putRenewed(ctx context.Context, s *Session, now time.Time) err
 // that one's owner: see list.
 func (m *Manager) bury(ctx context.Context, id, owner string, version int64, now time.Time) error {
 	return storeError(m.opts.Store.Save(ctx, id, Record{
-		ID: id, Owner: owner, Created: now, Used: now, Expires: now.Add(afterlife), Version: version,
+		ID: id, Owner: owner, Created: now, Used: now, Expires: now.Add(afterlife), Version: version, Ended: true,
 	}))
 }
 
@@ -339,7 +344,7 @@ func (m *Manager) list(ctx context.Context, owner string) ([]Record, error) {
 		records, err := m.opts.Store.List(ctx, owner)
 		before := len(graves)
 		records = slices.DeleteFunc(records, func(rec Record) bool {
-			if len(rec.Data) == 0 {
+			if rec.Ended {
 				graves[rec.ID] = true
 			}
 			return graves[rec.ID]

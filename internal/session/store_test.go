@@ -117,7 +117,7 @@ func TestServerSideCookieCarriesAnIDOnly(t *testing.T) {
 		t.Error("the session did not come back")
 	}
 	records := sessionsOf(t, m, "ada")
-	if len(records) != 1 || records[0].ID != s.ID() || string(records[0].Data) != `{"visits":1}` {
+	if len(records) != 1 || records[0].ID != s.ID() {
 		t.Fatalf("records %+v, want one with ID %s", records, s.ID())
 	}
 	if strings.Contains(fmt.Sprintf("%+v", records), string(parts.Payload)) {

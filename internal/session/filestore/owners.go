@@ -18,7 +18,7 @@ import (
 // a crash in between leaves a mark too many, which does no harm, and never a
 // session that its owner cannot see and end.
 
-// list returns the live records of the owner.
+// list returns the live records of the owner, without their data.
 func list(ctx context.Context, root *os.Root, owner string) ([]session.Record, error) {
 	ids, err := names(root, ownerDir(owner))
 	if err != nil {
@@ -38,6 +38,7 @@ func list(ctx context.Context, root *os.Root, owner string) ([]session.Record, e
 		case err != nil:
 			return nil, err
 		case rec.Owner == owner:
+			rec.Data = nil
 			records = append(records, rec)
 		}
 	}

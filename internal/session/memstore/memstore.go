@@ -97,7 +97,9 @@ func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error
 	var records []session.Record
 	for id := range s.owners[owner] {
 		if e := s.live(id, now); e != nil {
-			records = append(records, clone(e.Record))
+			rec := e.Record
+			rec.Data = nil
+			records = append(records, rec)
 		}
 	}
 	return records, nil

@@ -2,7 +2,7 @@
 // does, such as Valkey: for a site that runs on several machines. It speaks the
 // protocol itself, over a few connections.
 //
-//	PREFIX:record:4f0c…   a hash: data, owner, created, used, expires, version
+//	PREFIX:record:4f0c…   a hash: data, owner, created, used, expires, version, ended
 //	PREFIX:owner:ada      a sorted set: the owner's records, by when they expire
 //
 // The name of a record is the hash of its session ID, so what is in Redis opens no
@@ -151,8 +151,12 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// fields are those of a record, in the order in which they are loaded and saved.
-var fields = [...]string{"data", "owner", "created", "used", "expires", "version"}
+// fields are those of a record, in the order in which they are loaded and saved. A
+// record of an earlier release has no ended.
+var fields = [...]string{"data", "owner", "created", "used", "expires", "version", "ended"}
+
+// required is how many fields each record has: all but ended.
+const required = len(fields) - 1
 
 // Load is that of [session.Store].
 func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
@@ -180,7 +184,7 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 		strconv.FormatInt(rec.Version, 10), id, s.owners,
 		milliseconds(now.UnixNano()), milliseconds(rec.Expires.UnixNano()), milliseconds(int64(rec.Expires.Sub(now))),
 		string(rec.Data), rec.Owner, nanoseconds(rec.Created), nanoseconds(rec.Used), nanoseconds(rec.Expires),
-		strconv.FormatInt(rec.Version+1, 10),
+		strconv.FormatInt(rec.Version+1, 10), flag(rec.Ended),
 	})
 	if err != nil {
 		return err
@@ -206,12 +210,12 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 // record: whatever is refused, there is no record that the index does not know.
 const save = `
 local version, id, owners, now, expires, ttl = unpack(ARGV, 1, 6)
-local data, owner, created, used, expires_ns, next_version = unpack(ARGV, 7, 12)
+local data, owner, created, used, expires_ns, next_version, ended = unpack(ARGV, 7, 13)
 local stored = redis.call('HMGET', KEYS[1], 'version', 'owner')
 if (stored[1] or '0') ~= version then
 	return stored[1] and 'conflict' or 'none'
 end
-if data == '' or tonumber(ttl) <= 0 then
+if ended == '1' or tonumber(ttl) <= 0 then
 	redis.call('DEL', KEYS[1])
 end
 if tonumber(ttl) <= 0 then
@@ -224,7 +228,7 @@ else
 		redis.call('PEXPIRE', KEYS[2], last[2] - now)
 	end
 	redis.call('HSET', KEYS[1], 'data', data, 'owner', owner, 'created', created,
-		'used', used, 'expires', expires_ns, 'version', next_version)
+		'used', used, 'expires', expires_ns, 'version', next_version, 'ended', ended)
 	redis.call('PEXPIRE', KEYS[1], ttl)
 end
 if stored[2] and stored[2] ~= '' and stored[2] ~= owner then
@@ -274,6 +278,7 @@ func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error
 	for i, reply := range replies {
 		rec, err := toRecord(ids[i], reply)
 		if err == nil && rec.Owner == owner { // it may have changed since the index was read
+			rec.Data = nil
 			records = append(records, rec)
 		}
 	}
@@ -309,12 +314,12 @@ func toRecord(id string, reply any) (session.Record, error) {
 	}
 	var text [len(fields)]string
 	missing := 0
-	for i, value := range values {
+	for i, value := range values[:required] {
 		if text[i], ok = value.(string); !ok {
 			missing++
 		}
 	}
-	if missing == len(fields) {
+	if missing == required {
 		return session.Record{}, session.ErrNotFound
 	}
 	created, err1 := parseTime(text[2])
@@ -330,6 +335,7 @@ func toRecord(id string, reply any) (session.Record, error) {
 	return session.Record{
 		ID: id, Data: []byte(text[0]), Owner: text[1],
 		Created: created, Used: used, Expires: expires, Version: version,
+		Ended: values[required] == flag(true),
 	}, nil
 }
 
@@ -341,6 +347,14 @@ func milliseconds(nanoseconds int64) string {
 		n++
 	}
 	return strconv.FormatInt(n, 10)
+}
+
+// flag is how a record says yes or no.
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
 }
 
 func nanoseconds(t time.Time) string {
