@@ -97,8 +97,8 @@ func ExampleNew() {
 	_, err = session.New(session.NewSecret(), &session.Options{Name: "__Host-session"})
 	fmt.Println(err)
 	// Output:
-	// session: cannot work like this: the secret has 9 bytes; a secret has 32 random bytes or more
-	// session: cannot work like this: browsers drop cookie __Host-session unless it has Secure, Path / and no Domain
+	// session: invalid options: the secret has 9 bytes; a secret must have at least 32 random bytes
+	// session: invalid options: browsers reject the cookie __Host-session unless it has Secure, Path / and no Domain
 }
 
 // A stock Flask signs with SHA-1. This manager and a Flask application with the

@@ -5,100 +5,124 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
 const (
-	maxDuplicates = 4  // cookies of one name that a request may bring
-	refreshPart   = 10 // a cookie is signed anew when a tenth of its time has passed
+	maxDuplicates = 4  // cookies of one name in a request
+	refreshPart   = 10 // a session is saved again when a tenth of its time has passed
 )
 
-// Manager loads and saves sessions. [New] makes one. It is safe for use by
-// several goroutines.
+// Manager loads and saves sessions. [New] makes one. It is safe for use by several
+// goroutines.
 type Manager struct {
-	opts   Options
-	signer *signer
+	opts    Options
+	signer  *signer
+	backend backend
+	maxAge  time.Duration // of a cookie, since it was signed
 
-	// What follows the value in a cookie that ends with the browser, and in a
-	// permanent one. They are written once, as net/http checks every byte again.
-	browser, permanent string
-
-	queue queue // of saves to the store
+	// What follows the value in the cookie of a browser session, and of a permanent
+	// one. They are written once, because net/http checks every byte each time.
+	browserAttributes, permanentAttributes string
 }
 
-// New returns a manager that signs with secret, 32 bytes at the least;
-// [NewSecret] makes one. With nil for opts it has the defaults. The error says
-// what is wrong with secret or opts, and holds no secret.
+// backend is where sessions are kept: in their cookies (client.go), or in a [Store]
+// (server.go).
+type backend interface {
+	// open returns the session that a cookie carries, or names.
+	open(ctx context.Context, cookie signed, now time.Time) (*Session, error)
+
+	// keep saves s, whose lock is held, and returns the payload of its cookie.
+	keep(ctx context.Context, s *Session, now time.Time) (payload []byte, err error)
+}
+
+// New returns a manager that signs with secret, which must have at least 32 random
+// bytes; [NewSecret] makes one. If opts is nil, the manager has the defaults. The
+// error says what is wrong with secret or opts, and does not contain the secret.
 func New(secret []byte, opts *Options) (*Manager, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
 	}
 	secrets := append([][]byte{secret}, o.OldSecrets...)
-	o.OldSecrets = nil // keyed below; whoever prints a Manager prints none
+	o.OldSecrets = nil // so that printing a Manager prints no secret
 	o.setDefaults()
 	if err := cmp.Or(checkSecrets(secrets), o.checkCookie(), o.checkPrefix(), o.checkTimes()); err != nil {
-		return nil, fmt.Errorf("session: cannot work like this: %w", err)
+		return nil, fmt.Errorf("session: invalid options: %w", err)
 	}
 	m := &Manager{opts: o, signer: newSigner(o.Hash, o.Salt, secrets...)}
 	m.signer.maxSize = maxCookie - len(o.Name)
-	m.browser, m.permanent = o.attributes(0), o.attributes(int(o.Lifetime/time.Second))
+	m.browserAttributes = o.attributes(0)
+	m.permanentAttributes = o.attributes(int(o.Lifetime / time.Second))
 	if o.Store == nil {
-		m.signer.timeLimit = m.timeLimit()
+		m.backend, m.maxAge = &clientSide{&m.opts}, o.timeLimit()
+	} else {
+		// The record in the store says when the session expires.
+		m.backend, m.maxAge = &serverSide{opts: &m.opts, queue: newQueue()}, anyAge
 	}
-	m.queue.last = make(map[string]chan struct{})
 	return m, nil
 }
 
-// Load returns the session of the request's cookie, or a new one. The error says
-// why it had to be new: [ErrSignature], [ErrExpired], [ErrMalformed],
-// [ErrTooLarge] or [ErrDuplicate], or with a store [ErrNotFound], [ErrCorrupt] or
-// [ErrEnded]. It is nil when the request has no cookie. The session can be used
-// in any case but [ErrStore]: then there is none.
+// Load returns the session of the request's cookie, or a new one. Most programs need
+// only [Manager.Handler] and [From].
 //
-// Browsers can send several cookies of one name, from several paths or domains,
-// in an order that means nothing (RFC 6265bis, section 5.8.3), and another host
-// of the same domain can add one. So the one that holds counts, wherever it
-// stands, and where two different ones hold, neither does.
+// The error says why the session had to be new: [ErrSignature], [ErrExpired],
+// [ErrMalformed], [ErrTooLarge] or [ErrDuplicate], and with a store also
+// [ErrNotFound], [ErrCorrupt] or [ErrEnded]. If the request has no cookie, the error
+// is nil. The session can be used in all these cases. Only with [ErrStore] it is
+// nil.
+//
+// A browser can send several cookies of one name, from several paths or domains, in
+// an order that means nothing (RFC 6265bis, section 5.8.3), and another host of the
+// same domain can add one. So Load takes the cookie that is valid, wherever it
+// stands. If two different ones are valid, it takes neither.
 func (m *Manager) Load(r *http.Request) (*Session, error) {
 	now := time.Now()
 	cookies := r.CookiesNamed(m.opts.Name)
+	s := m.newSession(now)
+	s.brought = len(cookies) > 0
 	if len(cookies) > maxDuplicates {
-		return m.newSession(now), fmt.Errorf("%w: %d of them", ErrDuplicate, len(cookies))
+		return s, fmt.Errorf("%w: %d of them", ErrDuplicate, len(cookies))
 	}
 	var found *Session
 	var foundIn string
 	var refused error
-	var ended bool
 	for _, c := range cookies {
 		if c.Value == "" || found != nil && c.Value == foundIn {
 			continue
 		}
-		s, err := m.open(r.Context(), c, now)
+		opened, err := m.open(r.Context(), c, now)
 		switch {
 		case errors.Is(err, ErrStore):
 			return nil, err
 		case err != nil:
 			refused = cmp.Or(refused, err)
-			ended = ended || errors.Is(err, ErrEnded)
+			if errors.Is(err, ErrEnded) {
+				s.record = opened.record
+			}
 		case found != nil:
-			return m.newSession(now), fmt.Errorf("%w: two of them hold", ErrDuplicate)
+			s = m.newSession(now)
+			s.brought = true
+			return s, fmt.Errorf("%w: two of them are valid", ErrDuplicate)
 		default:
-			found, foundIn = s, c.Value
+			found, foundIn = opened, c.Value
 		}
 	}
 	if found != nil {
 		return found, nil
 	}
-	s := m.newSession(now)
-	s.stored.ended = ended
 	return s, refused
 }
 
 func (m *Manager) newSession(now time.Time) *Session {
-	return &Session{manager: m, isNew: true, state: state{values: make(map[string]value), created: now}}
+	s := &Session{manager: m, isNew: true, state: state{values: make(map[string]value), created: now}}
+	if m.opts.Store != nil {
+		s.record = new(record)
+	}
+	return s
 }
 
 // open returns the session in one cookie.
@@ -106,186 +130,118 @@ func (m *Manager) open(ctx context.Context, c *http.Cookie, now time.Time) (*Ses
 	if c.Quoted {
 		return nil, fmt.Errorf("%w: quoted", ErrMalformed) // a second spelling
 	}
-	signed, err := m.signer.unsign(c.Value, now)
+	cookie, err := m.signer.unsign(c.Value, now, m.maxAge)
 	if err != nil {
 		return nil, err
 	}
-	if m.opts.Store != nil {
-		return m.openRecord(ctx, signed, now)
+	s, err := m.backend.open(ctx, cookie, now)
+	if s != nil {
+		s.manager, s.brought, s.oldSecret = m, true, cookie.old
 	}
-	values, err := decodePayload(signed.payload)
-	if err != nil {
-		return nil, err
-	}
-	s := &Session{manager: m, signedAt: signed.at, resign: signed.old}
-	s.permanent = takePermanent(values)
-	s.created = takeCreated(values, signed.at)
-	s.values = values
-	return s, m.checkTimes(s, now)
+	return s, err
 }
 
-// checkTimes returns [ErrExpired] for a session that has reached a limit.
-func (m *Manager) checkTimes(s *Session, now time.Time) error {
-	if m.opts.AbsoluteTimeout > 0 {
-		if err := checkAge(s.created, now, m.opts.AbsoluteTimeout); err != nil {
-			return err
-		}
-	}
-	return checkAge(s.signedAt, now, m.timeLimit())
-}
-
-// takePermanent takes Flask's mark of a permanent session out of the values.
-func takePermanent(values map[string]value) bool {
-	permanent, _ := decodeValue[bool](values[permanentKey].json)
-	delete(values, permanentKey)
-	return permanent
-}
-
-// takeCreated takes out of the values when the session began. One that does not
-// say began when it was signed.
-func takeCreated(values map[string]value, signedAt time.Time) time.Time {
-	created, ok := decodeValue[int64](values[createdKey].json)
-	delete(values, createdKey)
-	if ok && created > 0 && created < signedAt.Unix() {
-		return time.Unix(created, 0)
-	}
-	return signedAt
-}
-
-// Save keeps the session and adds it to the response, which must not have begun:
-// the cookie, if there is one to send, and for a session that was used the
-// headers that keep shared caches from giving one visitor's page to another. It
-// fails with [ErrTooLarge], [ErrValue] or [ErrStore], and then has added nothing.
+// Save saves the session and adds to the response: the cookie, if there is one to
+// send, and for a session that was used the headers that keep shared caches from
+// giving one visitor's page to another. Most programs need only [Manager.Handler]
+// and [From].
 //
-// A server-side session that another request ended meanwhile stays ended: its
-// changes are dropped, with a line in the log, and no cookie is sent.
+// If Save fails, with [ErrTooLarge], [ErrValue] or [ErrStore], it has added nothing.
+// It also fails if the response has begun.
+//
+// A server-side session that another request ended first stays ended: its changes
+// are dropped, with a line in the log, and no cookie is sent.
 func (m *Manager) Save(w http.ResponseWriter, r *http.Request, s *Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.failure != nil {
+		return nil // the session of an error page
+	}
+	if s.begun {
+		return errBegun
+	}
 	now := time.Now()
-	if len(s.changes) > 0 || m.refreshDue(s, now) {
-		err := m.save(w.Header(), r, s, now)
-		if errors.Is(err, ErrTooLarge) && len(s.changes) == 0 {
-			// A refresh that does not fit, as when Flask compressed the session, is
-			// no reason to fail: the cookie that the browser has still holds.
+	if len(s.changed) > 0 || m.refreshDue(s, now) {
+		err := m.write(w.Header(), r, s, now)
+		if errors.Is(err, ErrTooLarge) && len(s.changed) == 0 {
+			// The refreshed cookie is too large, for example because Flask had compressed
+			// it. The cookie that the browser has is still valid.
 			err = nil
 		}
 		if err != nil {
 			return err
 		}
-		s.changes = nil
+		s.changed, s.cleared = nil, false
 	}
 	if s.accessed {
 		keepPrivate(w.Header())
-		s.announced = true
+		s.declared = true
 	}
 	return nil
 }
 
-// refreshDue reports whether a session that was used and not changed is to be
-// signed anew. Doing so at each request would let a page that only reads bring
-// back a session that another page has just logged out.
+// refreshDue reports whether a session that was used, but not changed, must be saved
+// again. It is not saved at every request, because then a page that only reads could
+// bring back a session that another page has just logged out.
 func (m *Manager) refreshDue(s *Session, now time.Time) bool {
-	if !s.accessed || s.signedAt.IsZero() {
+	if !s.accessed || s.savedAt.IsZero() {
 		return false
 	}
-	age := now.Sub(s.signedAt)
-	idle, slides := m.opts.IdleTimeout, s.permanent && !m.opts.KeepExpiry
-	return s.resign || idle > 0 && age >= idle/refreshPart || slides && age >= m.opts.Lifetime/refreshPart
+	if s.oldSecret {
+		return true
+	}
+	age := now.Sub(s.savedAt)
+	idles := m.opts.IdleTimeout > 0 && age >= m.opts.IdleTimeout/refreshPart
+	slides := s.permanent && !m.opts.KeepExpiry && age >= m.opts.Lifetime/refreshPart
+	return idles || slides
 }
 
-// save keeps s and adds the cookie that brings the browser up to date with it.
-func (m *Manager) save(h http.Header, r *http.Request, s *Session, now time.Time) error {
-	payload, err := m.keep(r.Context(), s, now)
+// write saves s and adds the cookie that the browser needs for it.
+func (m *Manager) write(h http.Header, r *http.Request, s *Session, now time.Time) error {
+	payload, err := m.backend.keep(r.Context(), s, now)
 	switch {
 	case errors.Is(err, ErrEnded):
+		// No cookie: one that deletes could delete that of a newer session.
 		m.opts.Logger.InfoContext(r.Context(), "session changes dropped", "reason", err)
-		return nil // deleting the cookie could delete a newer one
 	case err != nil:
 		return err
 	case len(s.values) > 0:
-		return m.sendCookie(h, s, payload, now)
-	case !s.signedAt.IsZero():
+		return m.setCookie(h, s, payload, now)
+	case !s.savedAt.IsZero() || s.cleared && s.brought:
 		addCookie(h, m.opts.Name, "", m.opts.attributes(-1))
-		s.signedAt = time.Time{}
+		s.savedAt, s.brought = time.Time{}, false
 	}
 	return nil
 }
 
-// keep returns what the cookie is to carry: the session itself, or the ID under
-// which the store has it.
-func (m *Manager) keep(ctx context.Context, s *Session, now time.Time) ([]byte, error) {
-	if m.opts.Store != nil {
-		return m.keepRecord(ctx, s, now)
+// setCookie signs the payload and adds it as a cookie.
+func (m *Manager) setCookie(h http.Header, s *Session, payload []byte, now time.Time) error {
+	value := m.signer.sign(payload, now)
+	if len(value) > m.signer.maxSize {
+		return tooLarge(len(m.opts.Name)+len(value), s.values)
 	}
-	return m.encode(s)
-}
-
-// sendCookie signs the payload and adds it as a cookie.
-func (m *Manager) sendCookie(h http.Header, s *Session, payload []byte, now time.Time) error {
-	signed := m.signer.sign(payload, now)
-	if len(signed) > m.signer.maxSize {
-		return tooLarge(len(m.opts.Name)+len(signed), s.values)
-	}
-	attributes := m.browser
+	attributes := m.browserAttributes
 	if s.permanent {
-		attributes = m.permanent
+		attributes = m.permanentAttributes
 	}
-	addCookie(h, m.opts.Name, signed, attributes)
-	s.signedAt, s.resign = now.Truncate(time.Second), false
+	addCookie(h, m.opts.Name, value, attributes)
+	s.savedAt, s.brought, s.oldSecret = now.Truncate(time.Second), true, false
 	return nil
 }
 
-// encode returns the values of s and the package's own, as JSON.
-func (m *Manager) encode(s *Session) ([]byte, error) {
-	for _, name := range []string{permanentKey, createdKey, ownerKey, allKeys} {
-		if _, taken := s.values[name]; taken {
-			return nil, fmt.Errorf("%w: key %q is the package's own", ErrValue, name)
-		}
-	}
-	values := s.values
-	if s.permanent || m.opts.AbsoluteTimeout > 0 {
-		values = maps.Clone(values)
-	}
-	if s.permanent {
-		values[permanentKey] = encodeValue(true)
-	}
-	if m.opts.AbsoluteTimeout > 0 && m.opts.Store == nil {
-		values[createdKey] = encodeValue(s.created.Unix())
-	}
-	return encodePayload(values)
-}
-
-// timeLimit is how long a session lasts after it was saved. The idle timeout
-// counts from there too, as using a session saves it.
-func (m *Manager) timeLimit() time.Duration {
-	return min(m.opts.Lifetime, cmp.Or(m.opts.IdleTimeout, m.opts.Lifetime))
-}
-
-// end is when a session ends that was saved and began at these times.
-func (m *Manager) end(saved, created time.Time) time.Time {
-	end := saved.Add(m.timeLimit())
-	if limit := created.Add(m.opts.AbsoluteTimeout); m.opts.AbsoluteTimeout > 0 && limit.Before(end) {
-		return limit
-	}
-	return end
+// addCookie adds a cookie in place of an earlier one of its name, because a response
+// must not set one cookie twice (RFC 6265bis, section 4.1.1).
+func addCookie(h http.Header, name, value, attributes string) {
+	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
+		return strings.HasPrefix(line, name+"=")
+	})
+	h.Add("Set-Cookie", name+"="+value+attributes)
 }
 
 // expires is [Session.Expires] at the time now. The session's lock is held.
 func (m *Manager) expires(s *Session, now time.Time) time.Time {
-	if s.signedAt.IsZero() || len(s.changes) > 0 || m.refreshDue(s, now) {
-		return m.end(now.Truncate(time.Second), s.created) // as it will be
+	if s.savedAt.IsZero() || len(s.changed) > 0 || m.refreshDue(s, now) {
+		return m.opts.deadline(now.Truncate(time.Second), s.created) // as it will be
 	}
-	return m.end(s.signedAt, s.created)
-}
-
-// Verify returns nil when the value's signature holds, whatever its age, and
-// otherwise [ErrSignature], [ErrMalformed] or [ErrTooLarge]. It is for tools;
-// [Manager.Load] decides about requests.
-func (m *Manager) Verify(value string) error {
-	_, err := m.signer.unsign(value, time.Now())
-	if errors.Is(err, ErrExpired) {
-		return nil
-	}
-	return err
+	return m.opts.deadline(s.savedAt, s.created)
 }

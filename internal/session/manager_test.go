@@ -487,15 +487,19 @@ func TestIdleSessionSlidesAndAbsoluteDoesNot(t *testing.T) {
 	})
 }
 
-func TestRenewRestartsTheAbsoluteTimeout(t *testing.T) {
+// A thief who has a cookie, and no password, must not be able to stay for ever.
+func TestRenewLeavesTheAbsoluteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, session.Options{AbsoluteTimeout: time.Hour})
 		cookie := signedIn(t, m)
 		time.Sleep(50 * time.Minute)
 		cookie = visit(t, m, cookie, (*session.Session).Renew)
-		time.Sleep(50 * time.Minute)
-		if got := visits.Get(load(t, m, cookie)); got != 1 {
-			t.Errorf("visits = %d, want 1", got)
+		if left := time.Until(load(t, m, cookie).Expires()); left != 10*time.Minute {
+			t.Errorf("a renewed session expires in %v, want 10m", left)
+		}
+		time.Sleep(11 * time.Minute)
+		if _, err := m.Load(request(cookie)); !errors.Is(err, session.ErrExpired) {
+			t.Errorf("a renewed session after its absolute timeout: %v, want ErrExpired", err)
 		}
 	})
 }

@@ -1,128 +1,156 @@
-// Package session remembers a visitor between HTTP requests, in a signed
-// cookie. It is the session of Flask, written by hand on the standard library,
-// to be read.
+// Package session remembers a visitor between HTTP requests, in a signed cookie.
+// It is Flask's session, written by hand on the standard library, to be read.
 //
-// The cookie is a value of three parts:
+// The value of the cookie has three parts:
 //
 //	payload          . timestamp . signature
 //	eyJ2aXNpdHMiOjN9 . ZVPxAA    . XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w
-//	{"visits":3}       2023-11-14  HMAC-SHA-256 of all
+//	{"visits":3}       2023-11-14  HMAC-SHA-256 of everything
 //	                   22:13:20    that stands before it
 //
-// The signature shows that payload and timestamp were written by somebody who
-// has the secret: nobody else can make a cookie or change one. It hides nothing.
-// Signing is not encryption, and whoever holds the cookie reads it as easily as
-// [Inspect] does, so a password or a card number has no place in it.
+// The signature proves that someone who has the secret wrote the payload and the
+// timestamp. No one else can make a cookie, or change one. But signing is not
+// encryption: anyone who has the cookie can read it, as [Inspect] does. So never
+// put a password or a card number into a session.
 //
-// # What a client-side session cannot do
+// # The path of a request
 //
-// The browser keeps the session, and the server only checks it. So a copy of a
-// cookie is as good as the cookie. Logging out asks the browser to forget; a
-// copy made before replays until its time is up, and an answer that was under
-// way may bring the session back. An older cookie is as valid as the newest, so
-// a visitor can roll back to yesterday's cart, and "once" cannot be promised. Of
-// two tabs that change the session at once, the last answer wins. And all of it
-// has to fit in the 4096 bytes that browsers keep.
+//	browser   Cookie: session=eyJ2aXNpdHMiOjN9.ZVPxAA.XdnW-1J1…
+//	   |
+//	   v
+//	Load      unsign: is the signature valid, and the timestamp recent?   sign.go
+//	   |      decode: base64url to JSON to values                         codec.go
+//	   v
+//	handler   n := visits.Get(s); visits.Set(s, n+1)                      session.go
+//	   |
+//	   v
+//	Save      encode: values to JSON                                      codec.go
+//	   |      sign: base64url, timestamp, signature                       sign.go
+//	   v
+//	browser   Set-Cookie: session=eyJ2aXNpdHMiOjR9.ZVPxAQ.x0fH…; Path=/; HttpOnly; SameSite=Lax
 //
-// With [Options.Store] the values stay on the server, and the cookie carries a
-// session ID. Such a session can be ended, is rolled back by nobody, loses nothing
-// between two tabs, and has room.
+// [Manager.Handler] calls [Manager.Load] before the handler runs, and
+// [Manager.Save] before the first byte of the response. Most programs need only
+// Handler and [From].
 //
 // # Reading order
 //
+// Lessons 01 to 07 need these files:
+//
 //   - session.go: [Session] and [Key], what a handler works with
-//   - sign.go: the secret, the signature, the timestamp
-//   - codec.go: values to JSON to base64url, and back
+//   - sign.go: the secret, the signature and the timestamp
+//   - inspect.go, errors.go: a look into a cookie, and what can go wrong
+//   - codec.go: values to JSON, and back
+//   - client.go: a session that is in its cookie
 //   - options.go: the settings with their defaults, and what [New] refuses
 //   - manager.go: the rules, [Manager.Load] and [Manager.Save]
 //   - handler.go: [Manager.Handler], which calls those two around a handler
-//   - store.go: [Store] and [Record], for sessions that are kept on the server
-//   - example_test.go: all of it in use
+//
+// Leave these for lesson 08, where sessions are in a [Store]: store.go is what
+// someone who writes a store reads, server.go is a session that is in a store,
+// changes.go replays changes, owners.go lists and ends the sessions of a user,
+// and queue.go lets one request save a session at a time.
+//
+// You can skip members.go, which splits a JSON object, and cache.go, which edits
+// Cache-Control. Package example_test.go shows everything in use.
+//
+// # What a client-side session cannot do
+//
+// By default the browser has the session, and the server only checks it. So:
+//
+//   - A copy of a cookie is as good as the cookie. Logging out asks the browser to
+//     forget it; a copy that was made before is valid until it expires (a replay
+//     attack), and a response that is in flight can bring the session back.
+//   - An older cookie is as valid as the newest. A visitor can roll back to
+//     yesterday's cart, so the server cannot promise that anything happens once.
+//   - If two tabs change the session at the same time, the response that arrives
+//     last wins.
+//   - The session must fit into the 4096 bytes that browsers keep.
+//
+// With [Options.Store] the values stay on the server, and the cookie carries a
+// session ID. Such a session can be ended at once, cannot be rolled back, loses
+// nothing between two tabs, and can be large.
 package session
 
 import (
 	"bytes"
-	"slices"
 	"sync"
 	"time"
 )
 
-// Session is one visitor's session while one request is answered. Its values
-// are read and changed through a [Key]. It is safe for use by several
+// Session is the session of one visitor, for the time of one request. A handler
+// reads and changes its values with a [Key]. It is safe for use by several
 // goroutines.
 type Session struct {
 	manager *Manager
-	isNew   bool // the request brought no session
+	isNew   bool  // the request brought no valid session
+	failure error // not nil in an error page: the session is never saved
 
 	mu        sync.Mutex
-	state               // what is kept
-	signedAt  time.Time // when it was last saved; zero when the browser has no cookie
-	resign    bool      // the browser's cookie was signed with an old secret
-	accessed  bool      // read or changed: the response depends on the cookie
-	announced bool      // the response says so
-	changes   []change  // since the last save
-	stored    stored    // a server-side session's place in the store
+	state               // what is saved
+	savedAt   time.Time // when it was last saved; zero if it never was
+	brought   bool      // the request brought a cookie of this name, valid or not
+	oldSecret bool      // the cookie was signed with an old secret
+	accessed  bool      // read or changed: the response depends on the session
+	declared  bool      // the response's headers say so
+	changed   []string  // what was changed since the last save, by name
+	cleared   bool      // Clear was one of the changes
+	begun     bool      // the response has begun: the session cannot be saved any more
+	returned  bool      // the handler has returned
+	record    *record   // its place in a Store (lesson 08); nil for a client-side session
 }
 
 // state is what a session keeps from one request to the next.
 type state struct {
 	values    map[string]value
 	permanent bool
-	owner     string    // server-side only
 	created   time.Time // when the session began
 }
 
-// value is what a key holds: JSON as it came or as it was set, decoded only
-// when it is read, or the reason why it cannot be saved. The JSON is replaced
-// and never edited, so it can be handed out without a copy.
+// value is what a key has: JSON, which is decoded only when it is read, or the
+// reason why the value cannot be saved. The bytes of the JSON never change, so
+// several sessions may share them.
 type value struct {
 	json []byte
 	err  error
 }
 
-// change is something that was done to a session, and can be done again to a
-// newer state of it that another request has saved meanwhile.
-type change struct {
-	key   string
-	apply func(*state)
-}
-
-// These stand for a key in the list of changes, so no value can have their names.
-const (
-	allKeys  = "(all keys)"
-	ownerKey = "(owner)"
-)
-
-// Clear removes every value and makes the session no longer permanent. If it is
-// still empty when the response begins, the browser is told to delete the cookie
-// that brought it. What is set after Clear belongs to a session that begins now,
-// on the server with a new ID and no owner. So log a visitor in by clearing first:
-// nothing that was there before, planted or left behind, is carried into the login
-// (session fixation, OWASP Session Management Cheat Sheet).
+// Clear removes every value, and the session is no longer permanent. If the
+// session is still empty when the response begins, the response asks the browser to
+// delete its cookie, even one that was refused.
+//
+// What is set after Clear belongs to a new session, with its own absolute timeout.
+// With a [Store] it also has a new ID and no owner, and it does not depend on what
+// became of the old session. So call Clear first when a visitor logs in: then
+// nothing that was in the session before, planted by an attacker or left by
+// someone else, is part of the login (session fixation, OWASP Session Management
+// Cheat Sheet).
 func (s *Session) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	if len(s.values) == 0 && !s.permanent && s.owner == "" && s.signedAt.IsZero() {
-		return // nothing was there
+	nothing := len(s.changed) == 0 && s.savedAt.IsZero() && !s.brought
+	if nothing {
+		return
+	}
+	s.cleared = true
+	if s.record != nil {
+		s.record = s.record.cleared()
 	}
 	now := time.Now()
-	s.stored.renew = true
-	s.changes = nil
-	s.do(allKeys, func(st *state) { *st = state{values: make(map[string]value), created: now} })
+	s.do("all keys", func(st *state) { *st = state{values: make(map[string]value), created: now} })
 }
 
 // SetPermanent says whether the session outlives the browser. The cookie of a
-// permanent session carries [Options.Lifetime] as its Max-Age; any other is
-// dropped when the browser closes (one that restores its tabs may keep it even
-// so). This is Flask's session.permanent.
+// permanent session has [Options.Lifetime] as its Max-Age. The browser deletes any
+// other cookie when it closes, unless it restores its tabs at the next start.
+// This is Flask's session.permanent. Like [Key.Set] it is always a change.
 func (s *Session) SetPermanent(permanent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	if s.permanent != permanent {
-		s.do(permanentKey, func(st *state) { st.permanent = permanent })
-	}
+	s.forget(permanentKey)
+	s.do(permanentKey, func(st *state) { st.permanent = permanent })
 }
 
 // Permanent reports whether the session outlives the browser.
@@ -133,8 +161,8 @@ func (s *Session) Permanent() bool {
 	return s.permanent
 }
 
-// IsNew reports whether the request brought no session: it had no cookie, or
-// none that holds.
+// IsNew reports whether the session began with this request, because the request
+// brought no cookie, or none that is valid.
 func (s *Session) IsNew() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +170,7 @@ func (s *Session) IsNew() bool {
 	return s.isNew
 }
 
-// Expires returns when the session ends if nobody uses it from now on: the
+// Expires returns when the session expires if no request uses it from now on: the
 // earliest of its lifetime, idle timeout and absolute timeout.
 func (s *Session) Expires() time.Time {
 	s.mu.Lock()
@@ -151,111 +179,102 @@ func (s *Session) Expires() time.Time {
 	return s.manager.expires(s, time.Now())
 }
 
-// Renew restarts [Options.AbsoluteTimeout]: the session begins now, and keeps
-// its values. A server-side session gets a new ID with it, and the old one ends:
-// do that whenever somebody's rights grow (session fixation, OWASP Session
-// Management Cheat Sheet).
+// Renew gives a server-side session a new ID, and ends the old one. Call it when
+// the visitor's rights grow and the values must stay (session fixation, OWASP
+// Session Management Cheat Sheet). The cookie of a client-side session is signed
+// again.
+//
+// Renew leaves [Options.AbsoluteTimeout] where it is: OWASP counts it from when the
+// session was created. A login calls [Session.Clear] instead.
 func (s *Session) Renew() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	now := time.Now()
-	s.stored.renew = true
-	s.do(createdKey, func(st *state) { st.created = now })
-}
-
-// SetOwner says whose server-side session it is, such as a user's ID, so that
-// [Manager.Sessions] lists it. A client-side session has nobody to tell.
-func (s *Session) SetOwner(owner string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.accessed = true
-	if s.manager.opts.Store != nil && s.owner != owner {
-		s.do(ownerKey, func(st *state) { st.owner = owner })
+	if s.record != nil {
+		s.record.renew = true
 	}
+	s.change("session ID")
 }
 
-// ID returns the name under which the store keeps a server-side session. It is
-// the hash of the session ID, opens nothing, and is safe to show. It is "" for a
-// client-side session.
-func (s *Session) ID() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.accessed = true
-	if s.manager.opts.Store == nil {
-		return ""
-	}
-	return hashID(s.stored.sessionID())
-}
-
-// Key is a named slot of a session that holds a T, usually a constant:
+// Key is a named, typed slot of a session, usually a constant:
 //
 //	const visits = session.Key[int]("visits")
 //
-// A value goes in as encoding/json writes it and comes out as encoding/json
-// reads it. What Get returns is a copy: changing it changes nothing until Set,
-// so no change to a nested value is lost, which in Flask takes
-// session.modified = True. The names "_permanent" and "_created" are the
-// package's own; setting one is [ErrValue] when the session is saved.
+// The string is the name of the value in the session's JSON. The type in brackets
+// is the type of the value. The key has the methods, rather than the session,
+// because a method of Session could not have a type parameter for the value.
+//
+// encoding/json encodes a value when it is set, and decodes it when it is read. So
+// Get returns a copy, and changing the copy changes nothing until Set. (In Flask a
+// change to a nested value is lost unless you set session.modified = True.) Methods
+// such as MarshalJSON may have a pointer receiver, except those of the values of a
+// map, which encoding/json cannot address.
+//
+// The names "_permanent" and "_created" are the package's own: after a Set of one
+// of them the session cannot be saved ([ErrValue]).
 type Key[T any] string
 
-// Get returns the value, or the zero value of T when [Key.Lookup] finds none.
+// Get returns the value, or the zero value of T if [Key.Lookup] finds none.
 func (k Key[T]) Get(s *Session) T {
 	v, _ := k.Lookup(s)
 	return v
 }
 
-// Lookup returns the value and whether there is one. A stored value that does
-// not fit a T, such as an older release may have left, counts as absent. A JSON
-// null, which is Python's None, fits every T, as its zero value.
+// Lookup returns the value, and whether there is one. A stored value that does not
+// fit a T, which an older release may have set, counts as absent. JSON null, which
+// is Python's None, fits every T and is its zero value.
 func (k Key[T]) Lookup(s *Session) (T, bool) {
 	return decodeValue[T](s.read(string(k)))
 }
 
-// Set stores the value. It is a change, and so a new cookie, even when an equal
-// value was there. A value that JSON cannot hold, such as a channel or NaN, is
-// [ErrValue] when the session is saved.
+// Set stores the value. It is always a change, even if an equal value was there, so
+// it always sends a new cookie. A value that JSON cannot hold, such as a channel or
+// NaN, is [ErrValue] when the session is saved.
 func (k Key[T]) Set(s *Session, v T) {
-	s.write(string(k), encodeValue(v))
+	// A pointer, because encoding/json calls methods with a pointer receiver, such as
+	// MarshalJSON of big.Int, only for values that have an address.
+	s.write(string(k), encodeValue(&v))
 }
 
-// Pop removes the value and returns it, or the zero value of T when
-// [Key.Lookup] would find none.
+// Pop removes the value and returns it, or the zero value of T if [Key.Lookup]
+// would find none.
 func (k Key[T]) Pop(s *Session) T {
 	v, _ := decodeValue[T](s.remove(string(k)))
 	return v
 }
 
-// Delete removes the value. Deleting what is not there is no change.
+// Delete removes the value. If there is none, Delete changes nothing.
 func (k Key[T]) Delete(s *Session) {
 	s.remove(string(k))
 }
 
-// Update replaces the value with what change makes of it, and returns that.
-// Where [Key.Lookup] finds none, change is given the zero value of T. No update
-// undoes another, be it of another goroutine or, for server-side sessions, of
-// another request: change runs again, even after its result was returned, if the
-// value moved on meanwhile. So it must be a pure function of its argument, and one
-// that sets its own key may never come to an end.
+// Update replaces the value with the result of change, and returns the result.
+// change gets the current value, or the zero value of T if [Key.Lookup] finds none.
+//
+// No update is lost: if another goroutine, or another request of the same
+// server-side session, replaces the value first, Update calls change again with the
+// newer value. That can happen after Update has returned. So change must be a pure
+// function: its result depends on its argument alone, and it has no other effect.
+// A change that sets its own key would run for ever.
 func (k Key[T]) Update(s *Session, change func(T) T) T {
 	apply := func(old []byte) (T, value) {
 		v, _ := decodeValue[T](old)
 		v = change(v)
-		return v, encodeValue(v)
+		return v, encodeValue(&v)
 	}
-	again := func(st *state) {
+	replay := func(st *state) {
 		_, st.values[string(k)] = apply(st.values[string(k)].json)
 	}
 	for {
 		old := s.read(string(k))
 		v, encoded := apply(old)
-		if s.replace(string(k), old, encoded, again) {
+		if s.replace(string(k), old, encoded, replay) {
 			return v
 		}
 	}
 }
 
-// read returns the JSON stored under name, nil when there is none.
+// read returns the JSON of a value, nil if there is none.
 func (s *Session) read(name string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,7 +282,7 @@ func (s *Session) read(name string) []byte {
 	return s.values[name].json
 }
 
-// remove deletes what is stored under name, and returns its JSON.
+// remove deletes a value and returns its JSON.
 func (s *Session) remove(name string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -285,57 +304,45 @@ func (s *Session) write(name string, v value) {
 	s.do(name, func(st *state) { st.values[name] = v })
 }
 
-// replace stores v under name if what is there is still old. How to make the
-// change on another value, again knows.
-func (s *Session) replace(name string, old []byte, v value, again func(*state)) bool {
+// replace stores v under name if the value there is still old, and reports whether
+// it did. replay makes the same change to another state.
+func (s *Session) replace(name string, old []byte, v value, replay func(*state)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !bytes.Equal(s.values[name].json, old) {
 		return false
 	}
 	s.values[name] = v
-	s.changes = append(s.changes, change{name, again})
+	s.remember(name, replay)
 	return true
 }
 
-// do makes a change and remembers it. The lock is held.
-func (s *Session) do(key string, apply func(*state)) {
-	apply(&s.state)
-	s.changes = append(s.changes, change{key, apply})
-}
-
-// forget drops earlier changes of a key that is about to get another value. The
-// lock is held.
-func (s *Session) forget(key string) {
-	s.changes = slices.DeleteFunc(s.changes, func(c change) bool { return c.key == key })
-}
-
-// announce remembers that the response says what it depends on.
-func (s *Session) announce() {
+// setBegun notes that the response has begun: the session cannot be saved any more,
+// so later changes need not be replayed.
+func (s *Session) setBegun() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.announced = true
+	s.begun = true
 }
 
-// usedUnannounced reports whether the response depends on the session and does
-// not say so.
-func (s *Session) usedUnannounced() bool {
+// setReturned notes that the handler has returned: no one will ask for later changes.
+func (s *Session) setReturned() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.accessed && !s.announced
+	s.returned = true
 }
 
-// takeChanges returns the keys that were changed since the last save, and
-// forgets them.
-func (s *Session) takeChanges() []string {
+// declare notes that the response's headers say that it depends on the session.
+func (s *Session) declare() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var keys []string
-	for _, c := range s.changes {
-		if !slices.Contains(keys, c.key) {
-			keys = append(keys, c.key)
-		}
-	}
-	s.changes = nil
-	return keys
+	s.declared = true
+}
+
+// usedUndeclared reports whether the response depends on the session, and its headers
+// do not say so.
+func (s *Session) usedUndeclared() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accessed && !s.declared
 }

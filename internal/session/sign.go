@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash"
 	"os"
@@ -15,43 +14,19 @@ import (
 	"time"
 )
 
-// Why a session could not be loaded or saved, for [errors.Is]. The errors that
-// wrap them say more, and never hold a secret or a cookie's value.
-var (
-	// ErrSignature is returned when no secret makes the cookie's signature: it
-	// was changed, or signed with another secret, salt or hash.
-	ErrSignature = errors.New("session: signature does not match")
-	// ErrExpired is returned when the signature matches and the session's time
-	// is over, or lies in the future.
-	ErrExpired = errors.New("session: expired")
-	// ErrMalformed is returned when the cookie is not payload.timestamp.signature
-	// in its one spelling, or what was signed is no session.
-	ErrMalformed = errors.New("session: malformed cookie")
-	// ErrDuplicate is returned when a request brings two different cookies that
-	// both hold, so that nobody can say whose session it is, or more than four.
-	ErrDuplicate = errors.New("session: more than one cookie")
-	// ErrTooLarge is returned when the cookie's name and value are over the 4096
-	// bytes that browsers keep (RFC 6265bis, section 5.6).
-	ErrTooLarge = errors.New("session: cookie is too large")
-	// ErrValue is returned when a value cannot be saved: JSON cannot hold it, its
-	// key is one of the package's own, or the store has no room for it.
-	ErrValue = errors.New("session: value cannot be saved")
-	// ErrNoSecret is returned by [SecretFromEnv] when the variable is not set, or
-	// empty.
-	ErrNoSecret = errors.New("session: no secret")
-)
-
 const (
-	maxCookie = 4096        // bytes of name and value that browsers keep
-	clockSkew = time.Minute // how far the clocks of two machines may differ
+	maxCookie = 4096             // bytes of name and value that browsers keep
+	clockSkew = time.Minute      // how much the clocks of two machines may differ
+	anyAge    = time.Duration(0) // a limit for unsign: none
 )
 
 // NewSecret returns a new secret: 32 bytes from the operating system's random
-// source. Who knows it can sign in as anybody, and whoever forgets it ends every
-// session, so a program in production reads its secret with [SecretFromEnv].
+// source. Anyone who knows the secret can forge a session for any user. If you lose
+// it, every session becomes invalid. So a program in production reads its secret
+// with [SecretFromEnv].
 func NewSecret() []byte {
 	secret := make([]byte, minSecret)
-	rand.Read(secret) // never fails: it ends the program instead
+	rand.Read(secret) // never fails: it would end the program
 	return secret
 }
 
@@ -65,16 +40,16 @@ func SecretFromEnv(name string) ([]byte, error) {
 	return []byte(secret), nil
 }
 
-// A signer signs values for one purpose, which its salt names, and opens what
-// was signed for that purpose.
+// A signer signs values for one purpose, which its salt names, and opens values
+// that were signed for the same purpose.
 type signer struct {
-	maxSize   int           // bytes a signed value may have
-	timeLimit time.Duration // how long a signed value holds; 0: its age is not checked
-	macs      []*sync.Pool  // of hash.Hash, a pool for each secret: the first signs, all verify
+	maxSize int          // of a signed value, in bytes
+	macs    []*sync.Pool // of hash.Hash, one pool for each secret: the first one signs, all verify
 }
 
-// newSigner keys each MAC with HMAC(secret, salt), so that what was signed for
-// one purpose holds for no other (itsdangerous: key_derivation="hmac").
+// newSigner derives the key of each MAC as HMAC(secret, salt), so that a value that
+// was signed for one purpose is not valid for another (itsdangerous:
+// key_derivation="hmac").
 func newSigner(newHash func() hash.Hash, salt string, secrets ...[]byte) *signer {
 	s := new(signer)
 	for _, secret := range secrets {
@@ -99,14 +74,15 @@ func (s *signer) sign(payload []byte, now time.Time) string {
 
 // signed is a value that unsign opened.
 type signed struct {
-	payload string // base64url still: what is in it concerns others
+	payload string // still in base64url
 	at      time.Time
 	old     bool // signed with an old secret
 }
 
-// unsign opens a value. The order of the steps is what protects: before step 3
-// says who wrote the value, nothing in it is decoded.
-func (s *signer) unsign(value string, now time.Time) (signed, error) {
+// unsign opens a value that was signed at most limit ago; with anyAge its age is
+// not checked. The order of the steps protects: nothing in the value is decoded
+// before step 3 has shown who wrote it.
+func (s *signer) unsign(value string, now time.Time, limit time.Duration) (signed, error) {
 	// 1. Refuse a value longer than browsers keep, before it costs anything.
 	if len(value) > s.maxSize {
 		return signed{}, fmt.Errorf("%w: a value of %d bytes", ErrTooLarge, len(value))
@@ -131,17 +107,18 @@ func (s *signer) unsign(value string, now time.Time) (signed, error) {
 		return signed{}, err
 	}
 	// 5. Refuse a timestamp that is too old, or ahead of the clock.
-	if s.timeLimit > 0 {
-		if err := checkAge(at, now, s.timeLimit); err != nil {
+	if limit != anyAge {
+		if err := checkAge(at, now, limit); err != nil {
 			return signed{}, err
 		}
 	}
 	return signed{payload, at, match > 0}, nil
 }
 
-// match returns which secret makes the signature of message, -1 when none does.
-// The texts are compared, not the bytes they stand for, so a signature has one
-// spelling; and in constant time, so a forger cannot find it letter by letter.
+// match returns which secret produces the signature of message, or -1 if none does.
+// It compares the texts and not the decoded bytes, so that a signature has only one
+// valid spelling. The comparison takes constant time: its duration does not depend
+// on how many letters are right, so a forger cannot find them one by one.
 func (s *signer) match(message, signature []byte) int {
 	return slices.IndexFunc(s.macs, func(macs *sync.Pool) bool {
 		return hmac.Equal(signatureOf(message, macs), signature)
@@ -160,34 +137,39 @@ func signatureOf(message []byte, macs *sync.Pool) []byte {
 // appendTimestamp appends Unix seconds, big-endian without leading zero bytes,
 // as base64url.
 func appendTimestamp(dst []byte, t time.Time) []byte {
-	seconds := binary.BigEndian.AppendUint64(nil, uint64(t.Unix()))
-	return base64url.AppendEncode(dst, bytes.TrimLeft(seconds, "\x00"))
+	padded := binary.BigEndian.AppendUint64(nil, uint64(t.Unix()))
+	return base64url.AppendEncode(dst, bytes.TrimLeft(padded, "\x00"))
 }
 
-// decodeTimestamp reads what appendTimestamp wrote. Four bytes last until 2106
-// and five for longer than there will be browsers, so more are refused, which
-// keeps all arithmetic on timestamps from overflowing.
+// decodeTimestamp reads what appendTimestamp wrote. Four bytes last until the year
+// 2106, and five bytes until the year 36812. More are refused.
 func decodeTimestamp(text string) (time.Time, error) {
 	b, err := decode64(text)
 	if err != nil || len(b) == 0 || len(b) > 5 || b[0] == 0 {
 		return time.Time{}, fmt.Errorf("%w: timestamp", ErrMalformed)
 	}
-	var seconds [8]byte
-	copy(seconds[8-len(b):], b)
-	return time.Unix(int64(binary.BigEndian.Uint64(seconds[:])), 0), nil
+	var padded [8]byte
+	copy(padded[8-len(b):], b)
+	return time.Unix(int64(binary.BigEndian.Uint64(padded[:])), 0), nil
 }
 
-// checkAge compares in whole seconds, as that is what a timestamp holds: at an
-// age of exactly the limit a value still holds (as in Flask).
+// checkAge returns [ErrExpired] for a value that is older than limit, or that was
+// signed in the future. A value whose age is exactly the limit is still valid, as in
+// Flask.
 func checkAge(at, now time.Time, limit time.Duration) error {
-	age := time.Duration(now.Unix()-at.Unix()) * time.Second
+	// In seconds: a timestamp has no more, and a Duration ends after 292 years.
+	age := now.Unix() - at.Unix()
 	switch {
-	case age < -clockSkew:
+	case age < -seconds(clockSkew):
 		return fmt.Errorf("%w: signed in the future", ErrExpired)
-	case age > limit:
+	case age > seconds(limit):
 		return fmt.Errorf("%w: older than %v", ErrExpired, limit)
 	}
 	return nil
+}
+
+func seconds(d time.Duration) int64 {
+	return int64(d / time.Second)
 }
 
 // cutLast cuts s around its last dot.

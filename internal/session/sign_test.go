@@ -25,7 +25,7 @@ func testSigner(secrets ...[]byte) *signer {
 		secrets = [][]byte{testSecret}
 	}
 	s := newSigner(sha256.New, "cookie-session", secrets...)
-	s.maxSize, s.timeLimit = maxCookie, time.Hour
+	s.maxSize = maxCookie
 	return s
 }
 
@@ -40,7 +40,7 @@ func TestSignWritesWhatFlaskWrites(t *testing.T) {
 
 func TestUnsignReturnsWhatWasSigned(t *testing.T) {
 	s := testSigner()
-	got, err := s.unsign(s.sign([]byte("hello"), testNow), testNow)
+	got, err := s.unsign(s.sign([]byte("hello"), testNow), testNow, time.Hour)
 	want := signed{payload: "aGVsbG8", at: testNow}
 	if err != nil || got != want {
 		t.Errorf("unsign = %v, %v, want %v", got, err, want)
@@ -83,7 +83,7 @@ func TestUnsignRefuses(t *testing.T) {
 		{"as long as browsers keep", strings.Repeat("A", maxCookie-1) + ".", ErrSignature},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := s.unsign(test.value, testNow); !errors.Is(err, test.want) {
+			if _, err := s.unsign(test.value, testNow, time.Hour); !errors.Is(err, test.want) {
 				t.Errorf("unsign: %v, want %v", err, test.want)
 			}
 		})
@@ -125,7 +125,7 @@ func TestUnsignRefusesSignedTimestamps(t *testing.T) {
 		{"a zero byte before it", append([]byte{0}, at(now)...), ErrMalformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := s.unsign(sign(test.timestamp), testNow); !errors.Is(err, test.want) {
+			if _, err := s.unsign(sign(test.timestamp), testNow, time.Hour); !errors.Is(err, test.want) {
 				t.Errorf("unsign: %v, want %v", err, test.want)
 			}
 		})
@@ -135,13 +135,13 @@ func TestUnsignRefusesSignedTimestamps(t *testing.T) {
 		return "e30." + timestamp + "." + string(signatureOf([]byte("e30."+timestamp), s.macs[0]))
 	}
 	for _, timestamp := range []string{"ZVPxAB", "ZVPxAA==", "ZVPx\nAA", "ZVPxAA\r\n", "Z!", "ZVPxA"} {
-		if _, err := s.unsign(spelled(timestamp), testNow); !errors.Is(err, ErrMalformed) {
+		if _, err := s.unsign(spelled(timestamp), testNow, time.Hour); !errors.Is(err, ErrMalformed) {
 			t.Errorf("timestamp spelled %q: %v, want ErrMalformed", timestamp, err)
 		}
 	}
 	message := []byte("e30")
 	value := "e30." + string(signatureOf(message, s.macs[0]))
-	if _, err := s.unsign(value, testNow); !errors.Is(err, ErrMalformed) {
+	if _, err := s.unsign(value, testNow, time.Hour); !errors.Is(err, ErrMalformed) {
 		t.Errorf("no timestamp at all: %v, want ErrMalformed", err)
 	}
 }
@@ -154,7 +154,7 @@ func TestUnsignRefusesEveryMutant(t *testing.T) {
 	tried := 0
 	refuse := func(value, mutant string) {
 		tried++
-		if _, err := s.unsign(mutant, testNow); err == nil && mutant != value {
+		if _, err := s.unsign(mutant, testNow, time.Hour); err == nil && mutant != value {
 			t.Errorf("accepted %q, made from %q", mutant, value)
 		}
 	}
@@ -205,7 +205,7 @@ func TestUnsignRefusesRandomEdits(t *testing.T) {
 		if string(mutant) == value {
 			continue
 		}
-		if _, err := s.unsign(string(mutant), testNow); err == nil {
+		if _, err := s.unsign(string(mutant), testNow, time.Hour); err == nil {
 			t.Fatalf("accepted %q", mutant)
 		}
 	}
@@ -216,14 +216,14 @@ func TestOldSecretsOpenAndNeverSign(t *testing.T) {
 	for _, secrets := range [][][]byte{{a, b, c}, {a, c, b}, {b, a, c}, {b, c, a}, {c, a, b}, {c, b, a}} {
 		s := testSigner(secrets...)
 		value := s.sign([]byte("{}"), testNow)
-		if _, err := testSigner(secrets[0]).unsign(value, testNow); err != nil {
+		if _, err := testSigner(secrets[0]).unsign(value, testNow, time.Hour); err != nil {
 			t.Errorf("signed with another than the first secret: %v", err)
 		}
-		if _, err := testSigner(secrets[1:]...).unsign(value, testNow); !errors.Is(err, ErrSignature) {
+		if _, err := testSigner(secrets[1:]...).unsign(value, testNow, time.Hour); !errors.Is(err, ErrSignature) {
 			t.Errorf("old secrets open what the new one signed: %v", err)
 		}
 		for i, secret := range secrets {
-			got, err := s.unsign(testSigner(secret).sign([]byte("{}"), testNow), testNow)
+			got, err := s.unsign(testSigner(secret).sign([]byte("{}"), testNow), testNow, time.Hour)
 			if err != nil || got.old != (i > 0) {
 				t.Errorf("secret %d: old = %v, %v, want %v", i, got.old, err, i > 0)
 			}
@@ -269,7 +269,7 @@ func FuzzUnsign(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, mutant string) {
-		if _, err := s.unsign(mutant, testNow); err == nil && mutant != value {
+		if _, err := s.unsign(mutant, testNow, time.Hour); err == nil && mutant != value {
 			t.Errorf("accepted %q", mutant)
 		}
 		if parts, err := Inspect(mutant); err == nil && strings.Count(mutant, ".") < 2 {
@@ -292,7 +292,7 @@ func BenchmarkUnsign(b *testing.B) {
 	value := s.sign([]byte(`{"cart":{"1":2,"3":1},"logged_in":true,"username":"john_doe","visits":41}`), testNow)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.unsign(value, testNow); err != nil {
+		if _, err := s.unsign(value, testNow, time.Hour); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,0 +1,371 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// tombstoneLife is how long a tombstone marks an ended session. Requests that are
+	// in flight when it ends have arrived by then.
+	tombstoneLife = time.Minute
+
+	// maxMoves is how many times end follows a session to another ID. Each time, a
+	// request must have been faster.
+	maxMoves = 1000
+
+	// login stands in a tombstone before the ID of a session that began with Clear. It
+	// is not the session that ended: a logout leaves it alone.
+	login = "login "
+)
+
+// record is the place of a server-side session in its store.
+type record struct {
+	id       string   // the session ID, a secret of the browser's; "" until it is needed
+	version  int64    // of the record that was loaded or saved, 0 if there is none
+	owner    string   // whose session it is
+	owned    bool     // SetOwner was called since the last save
+	renew    bool     // Renew was called since the last save
+	ended    bool     // the cookie's session has ended, so that nothing is saved
+	journal  []change // made since the last save
+	previous Record   // the session that Clear ends; its ID is "" if there is none
+}
+
+// sessionID returns the session ID. A new session gets one when it is first needed.
+func (r *record) sessionID() string {
+	if r.id == "" {
+		r.id = rand.Text()
+	}
+	return r.id
+}
+
+// cleared returns the record of the session that begins with Clear.
+func (r *record) cleared() *record {
+	if r.version == 0 {
+		return &record{previous: r.previous}
+	}
+	return &record{previous: Record{ID: hashID(r.id), Owner: r.owner, Version: r.version}}
+}
+
+// saved notes that the store has the session under this ID.
+func (r *record) saved(id string, version int64) {
+	*r = record{id: id, version: version, owner: r.owner}
+}
+
+// hashID returns the name of a record. It is in hex, so that it is a safe file name.
+// SHA-256 needs no salt here, because a session ID is random and cannot be guessed.
+func hashID(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:])
+}
+
+// serverSide is the backend of server-side sessions: the payload of the cookie is a
+// session ID, and the store has the session under the hash of that ID.
+type serverSide struct {
+	opts  *Options
+	queue queue // of the requests that save
+}
+
+func (b *serverSide) open(ctx context.Context, cookie signed, now time.Time) (*Session, error) {
+	id, err := decode64(cookie.payload)
+	if err != nil || !isSessionID(id) { // signed, but not by this package
+		return nil, fmt.Errorf("%w: no session ID", ErrMalformed)
+	}
+	// From now: several cookies of one request share the time.
+	ctx, cancel := context.WithDeadline(ctx, now.Add(b.opts.StoreTimeout))
+	defer cancel()
+	rec, err := b.load(ctx, hashID(string(id)))
+	switch {
+	case err != nil:
+		return nil, err
+	case rec.Ended:
+		return &Session{record: &record{ended: true, previous: rec}}, ErrEnded
+	}
+	st, err := decodeRecord(rec)
+	if err != nil {
+		return nil, err
+	}
+	if deadline := b.opts.deadline(rec.Used, rec.Created); now.After(deadline) { // an option is shorter now
+		return nil, fmt.Errorf("%w: its deadline was %v", ErrExpired, deadline)
+	}
+	return &Session{
+		state: st, savedAt: rec.Used,
+		record: &record{id: string(id), version: rec.Version, owner: rec.Owner},
+	}, nil
+}
+
+// isSessionID reports whether id can be the result of [rand.Text], whose length may
+// grow.
+func isSessionID(id []byte) bool {
+	for _, c := range id {
+		letter, digit := 'A' <= c && c <= 'Z', '2' <= c && c <= '7'
+		if !letter && !digit {
+			return false
+		}
+	}
+	return 26 <= len(id) && len(id) <= 64
+}
+
+// decodeRecord returns the session in a record, or [ErrEnded] if it is a tombstone.
+func decodeRecord(rec Record) (state, error) {
+	if rec.Ended {
+		return state{}, ErrEnded
+	}
+	values, err := decodeObject(rec.Data)
+	if err != nil {
+		return state{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return state{permanent: takePermanent(values), values: values, created: rec.Created}, nil
+}
+
+// keep saves s in the store and returns its session ID, or [ErrEnded] if the session
+// ended first. A client that hangs up does not interrupt it.
+func (b *serverSide) keep(ctx context.Context, s *Session, now time.Time) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.opts.StoreTimeout)
+	defer cancel()
+	if s.record.version > 0 {
+		leave, err := b.queue.enter(ctx, hashID(s.record.id))
+		if err != nil {
+			return nil, storeError(err)
+		}
+		defer leave()
+	}
+	err := b.put(ctx, s, now)
+	for errors.Is(err, ErrConflict) { // another request saved first
+		if err = b.catchUp(ctx, s); err == nil {
+			err = b.put(ctx, s, now)
+		}
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = ErrEnded
+	}
+	return []byte(s.record.id), err
+}
+
+// catchUp loads the newer record and replays the changes of s on it.
+func (b *serverSide) catchUp(ctx context.Context, s *Session) error {
+	r := s.record
+	rec, err := b.load(ctx, hashID(r.id))
+	if err != nil {
+		return err
+	}
+	newer, err := decodeRecord(rec)
+	if err != nil {
+		return err
+	}
+	s.replay(newer)
+	r.version, s.savedAt = rec.Version, rec.Used
+	if !r.owned {
+		r.owner = rec.Owner
+	}
+	return storeError(ctx.Err())
+}
+
+// put saves s once. It returns [ErrConflict] if another request saved first, and
+// [ErrNotFound] or [ErrEnded] if the session has ended.
+func (b *serverSide) put(ctx context.Context, s *Session, now time.Time) error {
+	r := s.record
+	switch {
+	case r.ended:
+		return ErrEnded
+	case r.version == 0:
+		return b.begin(ctx, s, now)
+	case len(s.values) == 0:
+		return b.remove(ctx, s, now)
+	case r.renew:
+		return b.move(ctx, s, now)
+	}
+	if err := b.save(ctx, s, r.id, r.version, now); err != nil {
+		return err
+	}
+	r.saved(r.id, r.version+1)
+	return nil
+}
+
+// save stores s under a session ID, in place of the record of this version.
+func (b *serverSide) save(ctx context.Context, s *Session, id string, version int64, now time.Time) error {
+	data, err := s.encode(make(map[string]value))
+	if err != nil {
+		return err
+	}
+	owner := s.record.owner
+	if !utf8.ValidString(owner) {
+		return fmt.Errorf("%w: the owner is not UTF-8", ErrValue)
+	}
+	name := hashID(id)
+	return storeError(b.opts.Store.Save(ctx, name, Record{
+		ID: name, Data: data, Owner: owner, Created: s.created,
+		Used: now, Expires: b.opts.deadline(now, s.created), Version: version,
+	}))
+}
+
+// begin saves a session that has no record yet, and ends the one that Clear left. In
+// this order: if the first step fails, the visitor still has the old session.
+func (b *serverSide) begin(ctx context.Context, s *Session, now time.Time) error {
+	r := s.record
+	if len(s.values) == 0 {
+		return b.logOut(ctx, r, now)
+	}
+	if err := b.save(ctx, s, r.sessionID(), 0, now); err != nil {
+		return err
+	}
+	// The tombstone of the old session names the new one, so that Revoke finds it.
+	_, err := b.end(ctx, r.previous, login+hashID(r.id), false, now)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		b.delete(ctx, hashID(r.id))
+		return err
+	}
+	r.saved(r.id, 1)
+	return nil
+}
+
+// logOut ends the session that Clear left, when no other one follows. It returns
+// [ErrEnded] or [ErrNotFound] if that session had ended already, or had moved to
+// another ID: then the browser may have the cookie of a newer session, which must
+// stay.
+func (b *serverSide) logOut(ctx context.Context, r *record, now time.Time) error {
+	if r.previous.ID == "" {
+		return nil // there was nothing, and there is nothing
+	}
+	ended, err := b.end(ctx, r.previous, "", false, now)
+	if err != nil {
+		return err
+	}
+	b.opts.Store.Delete(ctx, ended) // if that fails, the tombstone expires
+	if ended != r.previous.ID {
+		return ErrEnded
+	}
+	*r = record{}
+	return nil
+}
+
+// remove ends a session that has no values left.
+func (b *serverSide) remove(ctx context.Context, s *Session, now time.Time) error {
+	r := s.record
+	name := hashID(r.id)
+	if err := b.bury(ctx, Record{ID: name, Version: r.version}, "", now); err != nil {
+		return err
+	}
+	b.opts.Store.Delete(ctx, name) // if that fails, the tombstone expires
+	*r = record{}
+	return nil
+}
+
+// move saves s under a new ID, and then ends the old one. In this order: if the
+// second step fails, the visitor still has the old session.
+func (b *serverSide) move(ctx context.Context, s *Session, now time.Time) error {
+	r, id := s.record, rand.Text()
+	if err := b.save(ctx, s, id, 0, now); err != nil {
+		return err
+	}
+	old := Record{ID: hashID(r.id), Owner: r.owner, Version: r.version}
+	if err := b.bury(ctx, old, hashID(id), now); err != nil {
+		if failed := b.delete(ctx, hashID(id)); failed != nil {
+			return failed
+		}
+		return err
+	}
+	r.saved(id, 1)
+	return nil
+}
+
+// bury swaps the record rec for a tombstone, if it still has this version. successor
+// is the record to which the session has moved, with login before it if it is that
+// of another session, and "" if there is none.
+func (b *serverSide) bury(ctx context.Context, rec Record, successor string, now time.Time) error {
+	err := storeError(b.opts.Store.Save(ctx, rec.ID, Record{
+		ID: rec.ID, Data: []byte(successor), Owner: rec.Owner, Version: rec.Version,
+		Created: now, Used: now, Expires: now.Add(tombstoneLife), Ended: true,
+	}))
+	refused := errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound)
+	if err == nil || refused || ctx.Err() != nil {
+		return err
+	}
+	// A store that is full has no room for a tombstone. Then the session ends without
+	// one, and a request that is in flight finds nothing.
+	return storeError(b.opts.Store.Delete(ctx, rec.ID))
+}
+
+// end ends the session in rec, and leaves a tombstone. If the session has moved to
+// another ID, end follows it, so that a logout wins over a Renew at the same time. With
+// logins it also follows to a session that began with Clear. end returns the ID of the
+// record that was live, or [ErrNotFound] if none was. A rec of version 0 is loaded
+// first.
+func (b *serverSide) end(ctx context.Context, rec Record, successor string, logins bool, now time.Time) (id string, err error) {
+	for range maxMoves {
+		if rec.Version > 0 && !rec.Ended {
+			err := b.bury(ctx, rec, successor, now)
+			if !errors.Is(err, ErrConflict) {
+				return rec.ID, err
+			}
+		}
+		if rec, err = b.next(ctx, rec, logins); err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("%w: the session moved %d times while it was to be ended", ErrStore, maxMoves)
+}
+
+// next loads what became of a record that is not the newest: its newer version, or
+// from a tombstone the record to which the session has moved. With logins that can be
+// the record of a session that began with Clear. It returns [ErrNotFound] if there is
+// none, or if someone else owns it now.
+func (b *serverSide) next(ctx context.Context, rec Record, logins bool) (Record, error) {
+	id := rec.ID
+	if rec.Ended {
+		id = string(rec.Data)
+	}
+	if logins {
+		id = strings.TrimPrefix(id, login)
+	}
+	if !isRecordID(id) {
+		return Record{}, ErrNotFound
+	}
+	newer, err := b.load(ctx, id)
+	switch {
+	case errors.Is(err, ErrCorrupt): // it opens no session
+		return Record{}, ErrNotFound
+	case err != nil:
+		return Record{}, err
+	case rec.Owner != "" && rec.Owner != newer.Owner:
+		return Record{}, ErrNotFound
+	}
+	return newer, nil
+}
+
+// isRecordID reports whether id can be the result of hashID.
+func isRecordID(id string) bool {
+	b, err := hex.DecodeString(id)
+	return err == nil && len(b) == sha256.Size
+}
+
+// load is [Store.Load] with the errors of this package.
+func (b *serverSide) load(ctx context.Context, id string) (Record, error) {
+	rec, err := b.opts.Store.Load(ctx, id)
+	return rec, storeError(err)
+}
+
+// delete removes a record, even after the time for the request has run out.
+func (b *serverSide) delete(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.opts.StoreTimeout)
+	defer cancel()
+	return storeError(b.opts.Store.Delete(ctx, id))
+}
+
+// storeError returns what a store says about one record as it is, and any other
+// error as [ErrStore].
+func storeError(err error) error {
+	for _, known := range []error{nil, ErrNotFound, ErrConflict, ErrCorrupt, ErrValue} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrStore, err)
+}
