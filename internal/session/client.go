@@ -22,10 +22,7 @@ func (b *clientSide) open(_ context.Context, cookie signed, now time.Time) (*Ses
 	s.permanent = takePermanent(values)
 	s.created = takeCreated(values, cookie.at)
 	s.values = values
-	if b.opts.AbsoluteTimeout > 0 {
-		err = checkAge(s.created, now, b.opts.AbsoluteTimeout)
-	}
-	return s, err
+	return s, b.opts.checkAbsolute(s.created, now) // unsign has checked the rest
 }
 
 func (b *clientSide) keep(_ context.Context, s *Session, _ time.Time) ([]byte, error) {

@@ -504,8 +504,15 @@ func TestOtherPanicsGoOnAfterTheErrorPage(t *testing.T) {
 	})).ServeHTTP(httptest.NewRecorder(), request())
 }
 
-// The server forgets the temporary files of a request that was copied.
+// The server does not remove the temporary files of a request that was copied.
 func TestUploadsAreRemoved(t *testing.T) {
+	uploadTo(t, newManager(t, session.Options{}).Handler)
+}
+
+// uploadTo posts a file to what wrap makes of a handler that parses the form, and
+// checks that the file is removed.
+func uploadTo(t *testing.T, wrap func(http.Handler) http.Handler) {
+	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
@@ -524,13 +531,16 @@ func TestUploadsAreRemoved(t *testing.T) {
 		}
 		return len(files)
 	}
-	serve(t, session.Options{}, r, func(w http.ResponseWriter, r *http.Request) {
-		if err := r.ParseMultipartForm(1); err != nil || count() != 1 {
-			t.Errorf("%d files, %v, want one", count(), err)
+	wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseMultipartForm(1); err != nil {
+			t.Errorf("ParseMultipartForm: %v", err)
 		}
-	})
+		if n := count(); n != 1 {
+			t.Errorf("%d temporary files, want 1", n)
+		}
+	})).ServeHTTP(httptest.NewRecorder(), r)
 	if n := count(); n != 0 {
-		t.Errorf("%d files are left", n)
+		t.Errorf("%d temporary files are left, want 0", n)
 	}
 }
 
@@ -687,6 +697,19 @@ func TestCacheControlAndVary(t *testing.T) {
 		{"Cache-Control", "no-cache", "no-cache, private"},
 		{"Cache-Control", ", max-age=60,, public ,", "max-age=60, private"},
 		{"Cache-Control", `private="X-Field"`, `private="X-Field", private`},
+		{"Cache-Control", `private="X-A, X-B", max-age=60`, `private="X-A, X-B", max-age=60, private`},
+		{"Cache-Control", `foo="private", max-age=60`, `foo="private", max-age=60, private`},
+		{"Cache-Control", `foo="a, private", max-age=60`, `foo="a, private", max-age=60, private`},
+		{"Cache-Control", `foo="a, no-store, b", public`, `foo="a, no-store, b", private`},
+		{"Cache-Control", `foo="a, no-store`, "private"},
+		{"Cache-Control", `foo="a\", no-store, "`, "private"},
+		{"Cache-Control", "must-understand, no-store", "must-understand, no-store, private"},
+		{"Cache-Control", "no-store, private, must-understand", "no-store, private, must-understand"},
+		{"Cdn-Cache-Control", "", ""},
+		{"Cdn-Cache-Control", "public, max-age=600", "max-age=600, private"},
+		{"CDN-Cache-Control", "no-store", "no-store"},
+		{"Cloudflare-CDN-Cache-Control", "s-maxage=600", "private"},
+		{"Surrogate-Control", "max-age=600", "no-store"},
 		{"Vary", "", "Cookie"},
 		{"Vary", "cookie", "cookie"},
 		{"Vary", "Accept", "Accept, Cookie"},

@@ -37,6 +37,23 @@ func TestNewRefuses(t *testing.T) {
 		{"no secret", nil, session.Options{}, "32"},
 		{"a short secret", short, session.Options{}, "20 bytes"},
 		{"a short old secret", secret, session.Options{OldSecrets: [][]byte{secret, short}}, "old secret 2"},
+		{"a secret of zero bytes", make([]byte, 64), session.Options{}, "zero bytes"},
+		{"an old secret of zero bytes", secret, session.Options{OldSecrets: [][]byte{make([]byte, 32)}}, "old secret 1"},
+		{"a domain with a dot at its end", secret, session.Options{Domain: "example.com."}, "Domain"},
+		{"a domain that browsers ignore", secret, session.Options{Domain: strings.Repeat("a.", 520) + "com"}, "Domain"},
+		{"a path with a space", secret, session.Options{Path: "/a b"}, "Path"},
+		{"a path with a quote", secret, session.Options{Path: `/a"b`}, "Path"},
+		{"a path with a query", secret, session.Options{Path: "/a?b"}, "Path"},
+		{"a path with a fragment", secret, session.Options{Path: "/a#b"}, "Path"},
+		{"a path with an angle bracket", secret, session.Options{Path: "/a<b"}, "Path"},
+		{"a path with a brace", secret, session.Options{Path: "/{a}"}, "Path"},
+		{"a path with a backquote", secret, session.Options{Path: "/a`"}, "Path"},
+		{"a path with a backslash", secret, session.Options{Path: `/a\b`}, "Path"},
+		{"a path beyond ASCII", secret, session.Options{Path: "/ä"}, "Path"},
+		{"a path with a dot segment", secret, session.Options{Path: "/a/./b"}, "Path"},
+		{"a path that goes up", secret, session.Options{Path: "/a/.."}, "Path"},
+		{"a path that goes up, encoded", secret, session.Options{Path: "/a/%2E%2e/b"}, "Path"},
+		{"a path that browsers ignore", secret, session.Options{Path: "/" + strings.Repeat("a", 1024)}, "Path"},
 		{"a name with a space", secret, session.Options{Name: "a b"}, "Name"},
 		{"a name with an equals sign", secret, session.Options{Name: "a=b"}, "Name"},
 		{"a name with a semicolon", secret, session.Options{Name: "a;b"}, "Name"},
@@ -92,6 +109,9 @@ func TestNewAccepts(t *testing.T) {
 		"a name of 256 bytes":    {Name: strings.Repeat("n", 256)},
 		"a domain":               {Domain: "example.com"},
 		"a path":                 {Path: "/app"},
+		"a path with an escape":  {Path: "/a%20b/c.d/.../~v'1"},
+		"a path of 1024 bytes":   {Path: "/" + strings.Repeat("a", 1023)},
+		"a secret with zeros":    {OldSecrets: [][]byte{append(make([]byte, 31), 1)}},
 		"the shortest lifetime":  {Lifetime: time.Second},
 		"the longest lifetime":   {Lifetime: 400 * 24 * time.Hour},
 		"idle equal to absolute": {IdleTimeout: time.Hour, AbsoluteTimeout: time.Hour},
@@ -207,6 +227,34 @@ func TestLoadFindsTheCookieThatHolds(t *testing.T) {
 		if s := load(t, m, cookies...); s.IsNew() || visits.Get(s) != 1 {
 			t.Errorf("%q: not found", cookies)
 		}
+	}
+}
+
+// A browser keeps a cookie that has another Path, Domain or Partitioned beside the one
+// that it has. The comments say to change Name too; this is why.
+func TestSecondCookieOfALaterRelease(t *testing.T) {
+	release1 := session.Options{Secure: true, SameSite: http.SameSiteNoneMode}
+	for what, change := range map[string]func(*session.Options){
+		"Partitioned": func(o *session.Options) { o.Partitioned = true },
+		"Path":        func(o *session.Options) { o.Path = "/app" },
+		"Domain":      func(o *session.Options) { o.Domain = "example.com" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			release2 := release1
+			change(&release2)
+			old, m := newManager(t, release1), newManager(t, release2)
+			before := visit(t, old, "", write)
+			after := visit(t, m, "", func(s *session.Session) { visits.Set(s, 7) })
+			if _, err := m.Load(request(before + "; " + after)); !errors.Is(err, session.ErrDuplicate) {
+				t.Errorf("both cookies: %v, want ErrDuplicate", err)
+			}
+			release2.Name = "session2"
+			m = newManager(t, release2)
+			after = visit(t, m, "", func(s *session.Session) { visits.Set(s, 7) })
+			if got := visits.Get(load(t, m, before+"; "+after)); got != 7 {
+				t.Errorf("with another Name: visits = %d, want 7", got)
+			}
+		})
 	}
 }
 

@@ -269,6 +269,14 @@ func (o *Options) timeLimit() time.Duration {
 	return min(o.Lifetime, cmp.Or(o.IdleTimeout, o.Lifetime))
 }
 
+// checkAbsolute returns [ErrExpired] for a session that began too long ago.
+func (o *Options) checkAbsolute(created, now time.Time) error {
+	if o.AbsoluteTimeout == 0 {
+		return nil
+	}
+	return checkAge(created, now, o.AbsoluteTimeout)
+}
+
 // deadline is when a session expires that was saved and created at these times.
 func (o *Options) deadline(saved, created time.Time) time.Time {
 	deadline := saved.Add(o.timeLimit())

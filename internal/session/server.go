@@ -92,8 +92,12 @@ func (b *serverSide) open(ctx context.Context, cookie signed, now time.Time) (*S
 	if err != nil {
 		return nil, err
 	}
-	if deadline := b.opts.deadline(rec.Used, rec.Created); now.After(deadline) { // an option is shorter now
-		return nil, fmt.Errorf("%w: its deadline was %v", ErrExpired, deadline)
+	// The store has checked rec.Expires; an option may be shorter now.
+	if err := checkAge(rec.Used, now, b.opts.timeLimit()); err != nil {
+		return nil, err
+	}
+	if err := b.opts.checkAbsolute(rec.Created, now); err != nil {
+		return nil, err
 	}
 	return &Session{
 		state: st, savedAt: rec.Used,

@@ -1,12 +1,15 @@
 package session_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"math"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -348,6 +351,116 @@ func TestSetOfAnEqualValueIsAChange(t *testing.T) {
 	visits.Set(s, visits.Get(s))
 	if sent(t, save(t, m, s)) == "" {
 		t.Error("no cookie")
+	}
+}
+
+// pointers has methods with a pointer receiver, as big.Int has.
+type pointers struct{ text string }
+
+func (p *pointers) MarshalText() ([]byte, error)    { return []byte(p.text), nil }
+func (p *pointers) UnmarshalText(text []byte) error { p.text = string(text); return nil }
+
+func TestPointerReceivers(t *testing.T) {
+	m := newManager(t, session.Options{})
+	type price struct {
+		Amount big.Int
+		Name   pointers
+	}
+	var (
+		number = session.Key[big.Int]("number")
+		text   = session.Key[pointers]("text")
+		list   = session.Key[[]price]("list")
+		handle = session.Key[*big.Int]("handle")
+	)
+	s := load(t, m)
+	number.Set(s, *big.NewInt(5))
+	number.Update(s, func(n big.Int) big.Int { return *new(big.Int).Add(&n, big.NewInt(1)) })
+	text.Set(s, pointers{"ada"})
+	list.Set(s, []price{{*big.NewInt(7), pointers{"tea"}}})
+	handle.Set(s, big.NewInt(8))
+	for what, s := range map[string]*session.Session{"in the same request": s, "in the next one": load(t, m, sent(t, save(t, m, s)))} {
+		if got := number.Get(s); got.Int64() != 6 {
+			t.Errorf("%s: a big.Int is %v, want 6", what, &got)
+		}
+		if got := text.Get(s); got.text != "ada" {
+			t.Errorf("%s: a text is %q, want ada", what, got.text)
+		}
+		if got := list.Get(s); len(got) != 1 || got[0].Amount.Int64() != 7 || got[0].Name.text != "tea" {
+			t.Errorf("%s: a list is %v, want 7 and tea", what, got)
+		}
+		if got := handle.Get(s); got == nil || got.Int64() != 8 {
+			t.Errorf("%s: a pointer is %v, want 8", what, got)
+		}
+	}
+}
+
+// A value that could not be read back would take the whole session with it.
+func TestValueThatIsTooDeep(t *testing.T) {
+	const deep = session.Key[json.RawMessage]("deep")
+	nested := func(depth int) json.RawMessage {
+		return json.RawMessage(strings.Repeat("[", depth) + strings.Repeat("]", depth))
+	}
+	m, _ := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	s := load(t, m, cookie)
+	deep.Set(s, nested(9999))
+	save(t, m, s)
+	if got := len(deep.Get(load(t, m, cookie))); got != 2*9999 {
+		t.Errorf("a value of depth 9999 came back with %d bytes, want %d", got, 2*9999)
+	}
+	for _, depth := range []int{10000, 10001, 100000} {
+		s := load(t, m, cookie)
+		deep.Set(s, nested(depth))
+		if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrValue) {
+			t.Errorf("depth %d: %v, want ErrValue", depth, err)
+		}
+		if got := visits.Get(load(t, m, cookie)); got != 1 {
+			t.Errorf("depth %d: the session that was has %d visits, want 1", depth, got)
+		}
+	}
+}
+
+// A response that stays open, as one with events does, must not collect its changes.
+func TestChangesAreBounded(t *testing.T) {
+	stored, _ := newStored(t, session.Options{})
+	for what, m := range map[string]*session.Manager{"client-side": newManager(t, session.Options{}), "server-side": stored} {
+		t.Run(what, func(t *testing.T) {
+			respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := session.From(r)
+				write(s)
+				io.WriteString(w, "begun")
+				var before, after runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				for range 200_000 {
+					visits.Update(s, func(n int) int { return n + 1 })
+				}
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
+					t.Errorf("200,000 updates take %d bytes, want less than a megabyte", grown)
+				}
+				runtime.KeepAlive(s)
+			})))
+		})
+	}
+}
+
+// No key has a name of the package's but the two that the comment of Key names.
+func TestNamesOfChangesAreFree(t *testing.T) {
+	for _, key := range []session.Key[int]{"(owner)", "(all keys)", "owner", "all keys", "session ID"} {
+		m, _ := newStored(t, session.Options{})
+		cookie := owned(t, m, "ada")
+		s := load(t, m, cookie)
+		s.SetOwner("bob")
+		key.Set(s, 7)
+		save(t, m, s)
+		if got := key.Get(load(t, m, cookie)); got != 7 {
+			t.Errorf("%s = %d, want 7", key, got)
+		}
+		if got := len(sessionsOf(t, m, "bob")); got != 1 {
+			t.Errorf("after a Set of %s bob has %d sessions, want 1", key, got)
+		}
 	}
 }
 

@@ -115,6 +115,8 @@ func TestUnsignRefusesSignedTimestamps(t *testing.T) {
 		{"a minute ahead", at(now + 60), nil},
 		{"a second more", at(now + 61), ErrExpired},
 		{"the year 9999", at(253402300799), ErrExpired},
+		{"2^64 nanoseconds ahead, where a Duration wraps", at(now + 18446744074), ErrExpired},
+		{"2^63 nanoseconds ahead", at(now + 9223372037), ErrExpired},
 		{"five bytes of ones", at(1<<40 - 1), ErrExpired},
 		{"six bytes", at(1 << 40), ErrMalformed},
 		{"the largest int64", at(math.MaxInt64), ErrMalformed},
@@ -129,6 +131,13 @@ func TestUnsignRefusesSignedTimestamps(t *testing.T) {
 				t.Errorf("unsign: %v, want %v", err, test.want)
 			}
 		})
+	}
+
+	// Every five-byte timestamp is ahead of the clock, until 2106.
+	for ahead := uint64(1) << 32; ahead < 1<<40; ahead += 9_876_543_21 {
+		if _, err := s.unsign(sign(at(ahead)), testNow, time.Hour); !errors.Is(err, ErrExpired) {
+			t.Fatalf("unsign at %d: %v, want ErrExpired", ahead, err)
+		}
 	}
 
 	spelled := func(timestamp string) string {

@@ -95,8 +95,8 @@ func (w *responseWriter) end() {
 	if err != nil {
 		return
 	}
-	w.logUnsaved("session changed after the response began")
-	if w.session.usedUndeclared() {
+	changed := w.logUnsaved("session changed after the response began")
+	if !changed && w.session.usedUndeclared() {
 		w.manager.opts.Logger.ErrorContext(w.request.Context(), "session read after the response began, which caches may share")
 	}
 }
@@ -174,10 +174,14 @@ func (w *responseWriter) Unwrap() http.ResponseWriter {
 	return w.ResponseWriter
 }
 
-func (w *responseWriter) logUnsaved(message string) {
-	if keys := w.session.takeChanges(); len(keys) > 0 {
-		w.manager.opts.Logger.ErrorContext(w.request.Context(), message, "keys", keys)
+// logUnsaved logs the changes that were not saved, and reports whether there are any.
+func (w *responseWriter) logUnsaved(message string) bool {
+	keys := w.session.takeChanges()
+	if len(keys) == 0 {
+		return false
 	}
+	w.manager.opts.Logger.ErrorContext(w.request.Context(), message, "keys", keys)
+	return true
 }
 
 // responseWriters returns w and the writers inside it that are of this type, from the

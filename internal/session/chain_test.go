@@ -1,0 +1,431 @@
+package session_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/sessions/internal/session"
+)
+
+// A chain of handlers: one Handler inside another, middleware in between, and an error
+// page that calls the site again.
+
+// unwrapping is a writer of middleware, such as one that counts bytes.
+type unwrapping struct{ http.ResponseWriter }
+
+func (w unwrapping) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// twice returns a handler inside the Handler of m, inside a middleware that uses the
+// session, inside the Handler of m.
+func twice(m *session.Manager, middle, handler func(*session.Session)) http.Handler {
+	inner := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler(session.From(r)) }))
+	return m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		middle(session.From(r))
+		inner.ServeHTTP(unwrapping{w}, r)
+	}))
+}
+
+// down is a store that fails.
+type down struct{ session.Store }
+
+func (down) Load(context.Context, string) (session.Record, error) {
+	return session.Record{}, errors.New("down")
+}
+
+// idCookie returns a valid cookie with a session ID, for a manager whose Salt is
+// "cookie-session".
+func idCookie(name string) string {
+	return name + "=" + mint(strings.Repeat("A2", 13), time.Now())
+}
+
+func respond(h http.Handler, cookies ...string) *http.Response {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request(cookies...))
+	return w.Result()
+}
+
+func TestSameManagerTwiceSavesOnce(t *testing.T) {
+	opts, log := logged()
+	m := newManager(t, opts)
+	h := twice(m, func(s *session.Session) { visits.Set(s, 7) }, func(s *session.Session) { name.Set(s, "ada") })
+	s := load(t, m, sent(t, respond(h).Header))
+	if got := visits.Get(s); got != 7 {
+		t.Errorf("the middleware's value is %d, want 7", got)
+	}
+	if got := name.Get(s); got != "ada" {
+		t.Errorf("the handler's value is %q, want ada", got)
+	}
+	if log.Len() > 0 {
+		t.Errorf("log %q, want none", log)
+	}
+}
+
+// The refresh of the outer Handler must not replace the deletion of the inner one.
+func TestClearInsideTheSameManagerTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, session.Options{})
+		cookie := visit(t, m, "", func(s *session.Session) { write(s); s.SetPermanent(true) })
+		time.Sleep(4 * 24 * time.Hour)
+		response := respond(twice(m, read, (*session.Session).Clear), cookie)
+		if got := sent(t, response.Header); got != "session=" {
+			t.Errorf("Set-Cookie: %s, want one that deletes", got)
+		}
+	})
+}
+
+func TestSameManagerTwiceRemovesUploads(t *testing.T) {
+	m := newManager(t, session.Options{})
+	uploadTo(t, func(h http.Handler) http.Handler { return m.Handler(m.Handler(h)) })
+}
+
+// Only what was parsed inside Handler is Handler's to remove.
+func TestUploadsOfAnOuterHandlerStay(t *testing.T) {
+	m := newManager(t, session.Options{})
+	uploadTo(t, func(parse http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			parse.ServeHTTP(w, r)
+			m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { set(r) })).ServeHTTP(w, r)
+			file, _, err := r.FormFile("file")
+			if err != nil {
+				t.Fatalf("the outer handler's file: %v", err)
+			}
+			file.Close()
+			r.MultipartForm.RemoveAll()
+		})
+	})
+}
+
+// A handler that calls the site with a writer of its own makes another visit.
+func TestWriterOfItsOwnIsAnotherVisit(t *testing.T) {
+	m := newManager(t, session.Options{})
+	app := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { write(session.From(r)) }))
+	var inside string
+	response := respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name.Set(session.From(r), "outside")
+		recorder := httptest.NewRecorder()
+		app.ServeHTTP(recorder, r)
+		inside = sent(t, recorder.Result().Header)
+	})))
+	if s := load(t, m, inside); visits.Get(s) != 1 || name.Get(s) != "" {
+		t.Errorf("the inner visit has %d visits and name %q, want 1 and none", visits.Get(s), name.Get(s))
+	}
+	if s := load(t, m, sent(t, response.Header)); visits.Get(s) != 0 || name.Get(s) != "outside" {
+		t.Errorf("the outer visit has %d visits and name %q, want 0 and outside", visits.Get(s), name.Get(s))
+	}
+}
+
+func TestManagerFromFindsItsOwnSession(t *testing.T) {
+	a, b := newManager(t, session.Options{Name: "a"}), newManager(t, session.Options{Name: "b"})
+	check := func(what string, r *http.Request, innermost *session.Manager) {
+		t.Helper()
+		if a.From(r) == b.From(r) {
+			t.Errorf("%s: two managers have one session", what)
+		}
+		if session.From(r) != innermost.From(r) {
+			t.Errorf("%s: From is not the session of the innermost Handler", what)
+		}
+	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { check("a(b)", r, b) })
+	respond(a.Handler(b.Handler(h)))
+	h = func(w http.ResponseWriter, r *http.Request) { check("a(b(a))", r, a) }
+	respond(a.Handler(b.Handler(a.Handler(h))))
+}
+
+func TestManagerFromOutsideItsHandlerPanics(t *testing.T) {
+	a, b := newManager(t, session.Options{Name: "a"}), newManager(t, session.Options{Name: "b"})
+	defer func() {
+		if text, _ := recover().(string); !strings.Contains(text, "Handler of this Manager") {
+			t.Errorf("recovered %q, want a message that names the Handler of this Manager", text)
+		}
+	}()
+	respond(a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.From(r) })))
+}
+
+func TestErrorPageOfTheInnerManagerHasNoCookieOfTheOuter(t *testing.T) {
+	for name, opts := range map[string]session.Options{
+		"load": {Name: "inner", Store: down{}, Salt: "cookie-session"},
+		"save": {Name: "inner", Salt: "cookie-session"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			outer, inner := newManager(t, session.Options{}), newManager(t, opts)
+			response := respond(outer.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				set(r)
+				inner.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					session.Key[chan int]("x").Set(session.From(r), make(chan int))
+				})).ServeHTTP(unwrapping{w}, r)
+			})), idCookie("inner"))
+			if response.StatusCode < 500 {
+				t.Errorf("status %d, want an error", response.StatusCode)
+			}
+			if lines := response.Header["Set-Cookie"]; len(lines) > 0 {
+				t.Errorf("Set-Cookie %q, want none", lines)
+			}
+		})
+	}
+}
+
+// An ErrorHandler that shows its page through the site's own Handler must not go in
+// circles.
+func TestErrorHandlerThatCallsTheSite(t *testing.T) {
+	tooLarge := func(w http.ResponseWriter, r *http.Request) {
+		name.Set(session.From(r), strings.Repeat("x", 5000))
+		io.WriteString(w, "success")
+	}
+	for _, test := range []struct {
+		name   string
+		opts   session.Options
+		writer func(http.ResponseWriter) http.ResponseWriter
+		status int
+	}{
+		{"the store is down", session.Options{Store: down{}, Salt: "cookie-session"}, nil, 503},
+		{"the session is too large", session.Options{}, nil, 500},
+		{"its writer unwraps", session.Options{Store: down{}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return unwrapping{w} }, 503},
+		{"its writer does not", session.Options{Store: down{}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return bare{w} }, 503},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var site http.Handler
+			calls := 0
+			test.opts.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+				if calls++; calls > 1 {
+					t.Fatal("ErrorHandler was called again")
+				}
+				if test.writer != nil {
+					w = test.writer(w)
+				}
+				site.ServeHTTP(w, r)
+			}
+			m := newManager(t, test.opts)
+			site = m.Handler(http.HandlerFunc(tooLarge))
+			response := respond(site, idCookie("session"))
+			if response.StatusCode != test.status {
+				t.Errorf("status %d, want %d", response.StatusCode, test.status)
+			}
+			if body, err := io.ReadAll(response.Body); err != nil || strings.Contains(string(body), "success") {
+				t.Errorf("the page says %q, %v", body, err)
+			}
+		})
+	}
+}
+
+func TestFromInErrorHandlerIsEmptyAndNeverSaved(t *testing.T) {
+	for name, opts := range map[string]session.Options{"load": {Store: down{}, Salt: "cookie-session"}, "save": {}} {
+		t.Run(name, func(t *testing.T) {
+			var cookies []string
+			if opts.Store != nil {
+				cookies = []string{idCookie("session")}
+			}
+			withLog, log := logged()
+			opts.Logger = withLog.Logger
+			var m *session.Manager
+			opts.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+				s := session.From(r)
+				if got := visits.Get(s); got != 0 || !s.IsNew() {
+					t.Errorf("visits = %d, want those of an empty session", got)
+				}
+				visits.Set(s, 2)
+				s.SetPermanent(true)
+				if err := m.Save(w, r, s); err != nil {
+					t.Errorf("Save: %v, want nil", err)
+				}
+				http.Error(w, "sorry", 507)
+			}
+			m = newManager(t, opts)
+			response := respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				set(r)
+				session.Key[chan int]("x").Set(session.From(r), make(chan int))
+			})), cookies...)
+			if response.StatusCode != 507 {
+				t.Errorf("status %d, want 507", response.StatusCode)
+			}
+			if lines := response.Header["Set-Cookie"]; len(lines) > 0 {
+				t.Errorf("Set-Cookie %q, want none", lines)
+			}
+			if lines := strings.Count(log.String(), "\n"); lines != 1 {
+				t.Errorf("log %q, want one line", log)
+			}
+		})
+	}
+}
+
+// Panicking with http.ErrAbortHandler is the way to cut a connection. Only that of a
+// handler whose response was dropped is absorbed.
+func TestErrorHandlerMayAbort(t *testing.T) {
+	for _, written := range []string{"", "half a page"} {
+		m := newManager(t, session.Options{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			io.WriteString(w, written)
+			panic(http.ErrAbortHandler)
+		}})
+		server := httptest.NewServer(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			name.Set(session.From(r), strings.Repeat("x", 5000))
+		})))
+		defer server.Close()
+		response, err := http.Get(server.URL)
+		if err == nil {
+			_, err = io.ReadAll(response.Body)
+			response.Body.Close()
+		}
+		if err == nil {
+			t.Errorf("after %q: a whole response, status %d, want a connection that was cut", written, response.StatusCode)
+		}
+	}
+}
+
+// Middleware that may answer in place of a handler belongs outside.
+func TestTimeoutHandlerOutsideAndInside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			set(r)
+			<-r.Context().Done()
+		})
+		m := newManager(t, session.Options{})
+		response := respond(http.TimeoutHandler(m.Handler(slow), time.Second, "too slow"))
+		if got := sent(t, response.Header); response.StatusCode != 503 || got != "" {
+			t.Errorf("outside: status %d and cookie %q, want 503 and none", response.StatusCode, got)
+		}
+		response = respond(m.Handler(http.TimeoutHandler(slow, time.Second, "too slow")))
+		if got := sent(t, response.Header); response.StatusCode != 503 || got == "" {
+			t.Errorf("inside: status %d and cookie %q; the comment says that the session is saved", response.StatusCode, got)
+		}
+		synctest.Wait()
+	})
+}
+
+func TestRecovererOutsideAndInside(t *testing.T) {
+	recoverer := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				if recover() != nil {
+					http.Error(w, "sorry", 500)
+				}
+			}()
+			h.ServeHTTP(w, r)
+		})
+	}
+	panics := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { set(r); panic("a mistake") })
+	m := newManager(t, session.Options{})
+	if got := sent(t, respond(recoverer(m.Handler(panics))).Header); got != "" {
+		t.Errorf("outside: cookie %q, want none", got)
+	}
+	if got := sent(t, respond(m.Handler(recoverer(panics))).Header); got == "" {
+		t.Error("inside: no cookie; the comment says that the session is saved")
+	}
+}
+
+func TestFlushThatIsNotSupportedDoesNotBegin(t *testing.T) {
+	m := newManager(t, session.Options{})
+	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
+			t.Errorf("Flush: %v, want ErrNotSupported", err)
+		}
+		set(r)
+		w.WriteHeader(201)
+	}))
+	for what, outer := range map[string]http.Handler{"one Handler": h, "inside another": newManager(t, session.Options{Name: "outer"}).Handler(h)} {
+		w := httptest.NewRecorder()
+		outer.ServeHTTP(bare{w}, request())
+		if got := sent(t, w.Result().Header); w.Code != 201 || got == "" {
+			t.Errorf("%s: status %d, cookie %q, want 201 and one", what, w.Code, got)
+		}
+	}
+}
+
+func TestChangeAfterTheHandlerReturnedIsLogged(t *testing.T) {
+	opts, log := logged()
+	m := newManager(t, opts)
+	var s *session.Session
+	respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s = session.From(r) })))
+	name.Set(s, "hunter2")
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "keys=[name]") {
+		t.Errorf("log %q, want one Error line that names the key", got)
+	}
+	if strings.Contains(log.String(), "hunter2") {
+		t.Error("the value is in the log")
+	}
+}
+
+func TestSaveByHandAfterTheResponseBegan(t *testing.T) {
+	opts, log := logged()
+	m := newManager(t, opts)
+	respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "begun")
+		set(r)
+		if err := m.Save(w, r, session.From(r)); err == nil || !strings.Contains(err.Error(), "first byte") {
+			t.Errorf("Save: %v, want an error that says when to save", err)
+		}
+	})))
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "keys=[visits]") {
+		t.Errorf("log %q, want one line that names the key", got)
+	}
+}
+
+// A body that is too long is refused at once, as without Handler: the server does not
+// wait for the rest of it.
+func TestTooLongABodyIsRefusedAtOnce(t *testing.T) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 1000)
+		if err := r.ParseForm(); err != nil {
+			http.Error(w, "too long", http.StatusRequestEntityTooLarge)
+		}
+	})
+	m := newManager(t, session.Options{})
+	for what, h := range map[string]http.Handler{
+		"without": handler, "Handler": m.Handler(handler), "Handler twice": m.Handler(m.Handler(handler)),
+	} {
+		t.Run(what, func(t *testing.T) {
+			server := httptest.NewServer(h)
+			defer server.Close()
+			status := postPart(t, server.Listener.Addr().String(), 200000, 5000)
+			if status != http.StatusRequestEntityTooLarge {
+				t.Errorf("status %d, want 413", status)
+			}
+		})
+	}
+}
+
+func TestBodyThatWasReadKeepsTheConnection(t *testing.T) {
+	server := httptest.NewServer(newManager(t, session.Options{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			t.Error(err)
+		}
+		set(r)
+	})))
+	defer server.Close()
+	response, err := http.Post(server.URL, "application/x-www-form-urlencoded", strings.NewReader("a="+strings.Repeat("x", 100000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.Close {
+		t.Error("the server closes the connection")
+	}
+}
+
+// postPart posts a form of so many bytes, sends only a part of it, and returns the
+// status of the response, which must come within seconds.
+func postPart(t *testing.T, address string, length, sent int) int {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
+		length, strings.Repeat("x", sent))
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("no response within 5 s: %v", err)
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
