@@ -56,6 +56,12 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 		{"a session that ended stays ended", endedStaysEnded},
 		{"two who renew: one wins", renewRace},
 		{"a revoke beside renewals leaves nobody", revokeRace},
+		{"a thief who renews all the time is thrown out", thiefRace},
+		{"a logout beside a renewal wins", logoutRace},
+		{"a session that was just renewed can be ended", endAfterRenew},
+		{"two logins with one cookie both begin a session", twoLogins},
+		{"a session ends in a store that is full", fullStore},
+		{"all sessions but one end at once", revokeOthers},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, opened(t, open)) })
 	}
