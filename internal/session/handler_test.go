@@ -702,7 +702,7 @@ func TestCacheControlAndVary(t *testing.T) {
 		{"Cache-Control", `foo="a, private", max-age=60`, `foo="a, private", max-age=60, private`},
 		{"Cache-Control", `foo="a, no-store, b", public`, `foo="a, no-store, b", private`},
 		{"Cache-Control", `foo="a, no-store`, "private"},
-		{"Cache-Control", `foo="a\", no-store, "`, "private"},
+		{"Cache-Control", `foo="\", no-store, \""`, "private"},
 		{"Cache-Control", "must-understand, no-store", "must-understand, no-store, private"},
 		{"Cache-Control", "no-store, private, must-understand", "no-store, private, must-understand"},
 		{"Cdn-Cache-Control", "", ""},

@@ -73,7 +73,8 @@ func (m *Manager) End(ctx context.Context, owner, id string) error {
 // Revoke ends all sessions of an owner, everywhere and at once, except those whose
 // IDs are in keep: for example after a change of password. When it returns nil, no
 // cookie that was sent before opens any of them. The error is [ErrStore], and then
-// some may be left.
+// some may be left. A session in keep that moves to another ID before Revoke returns
+// is not kept, because a thief may have moved it.
 //
 // Revoke takes as many passes as it needs for a long list, each within
 // [Options.StoreTimeout], until ctx ends.
@@ -86,10 +87,7 @@ func (m *Manager) Revoke(ctx context.Context, owner string, keep ...string) erro
 	for pass := 1; ; pass++ {
 		live, tombstones, listErr := b.list(ctx, owner)
 		tombstones = unseen(tombstones, seen)
-		targets, err := b.without(ctx, live, keep)
-		if err != nil {
-			return err
-		}
+		targets := slices.DeleteFunc(live, func(rec Record) bool { return slices.Contains(keep, rec.ID) })
 		if pass > 1 { // the sessions that moved while the list was read: see list
 			targets = append(targets, tombstones...)
 		}
@@ -172,20 +170,6 @@ func (b *serverSide) live(ctx context.Context, owner string) ([]Record, error) {
 		}
 	}
 	return unseen(live, make(map[string]bool)), nil
-}
-
-// without returns the records whose IDs are not in keep. It also keeps a session that
-// has moved from an ID in keep to another one.
-func (b *serverSide) without(ctx context.Context, records []Record, keep []string) ([]Record, error) {
-	kept := make(map[string]bool)
-	for _, id := range keep {
-		rec, err := b.newest(ctx, Record{ID: id})
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return nil, err
-		}
-		kept[rec.ID] = true
-	}
-	return slices.DeleteFunc(records, func(rec Record) bool { return kept[rec.ID] }), nil
 }
 
 // newest loads the live record of a session that was under rec.ID, and may have moved

@@ -184,18 +184,18 @@ func TestRevokeKeeps(t *testing.T) {
 	for range 4 {
 		cookies = append(cookies, owned(t, m, "ada"))
 	}
-	moved := load(t, m, cookies[1])
+	moved := load(t, m, cookies[3])
 	before := moved.ID()
 	moved.Renew()
-	cookies[1] = sent(t, save(t, m, moved))
-	err := m.Revoke(t.Context(), "ada", load(t, m, cookies[0]).ID(), before, "no such session")
+	cookies[3] = sent(t, save(t, m, moved))
+	err := m.Revoke(t.Context(), "ada", load(t, m, cookies[0]).ID(), load(t, m, cookies[1]).ID(), before, "no such session")
 	if err != nil {
 		t.Fatal(err)
 	}
 	load(t, m, cookies[0])
 	load(t, m, cookies[1])
 	refused(t, m, cookies[2], session.ErrNotFound)
-	refused(t, m, cookies[3], session.ErrNotFound)
+	refused(t, m, cookies[3], session.ErrNotFound) // the comment says so
 }
 
 // partial is a store whose List has time for a hundred records.

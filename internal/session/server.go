@@ -288,8 +288,7 @@ func (b *serverSide) bury(ctx context.Context, rec Record, successor string, now
 		ID: rec.ID, Data: []byte(successor), Owner: rec.Owner, Version: rec.Version,
 		Created: now, Used: now, Expires: now.Add(tombstoneLife), Ended: true,
 	}))
-	refused := errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound)
-	if err == nil || refused || ctx.Err() != nil {
+	if err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) {
 		return err
 	}
 	// A store that is full has no room for a tombstone. Then the session ends without

@@ -526,7 +526,7 @@ func TestListThatFailsIsA503(t *testing.T) {
 	}
 	store.listDown.Store(false)
 	signedInAt(t, store)
-	store.afterList = func() { store.listDown.Store(true) } // when one is to be ended
+	store.afterList = func() { store.down.Store(true) } // when one is to be ended
 	if page := browser.Post("/sessions/end-others", nil); page.Status != 503 || page.Path != "/sessions/end-others" {
 		t.Errorf("%s: %d, want 503", page.Path, page.Status)
 	}

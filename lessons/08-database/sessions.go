@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
-	"slices"
 
 	"example.com/sessions/internal/session"
 )
@@ -35,25 +33,13 @@ func (own ownSessions) end(w http.ResponseWriter, r *http.Request, name string) 
 	}
 }
 
-// endOthers ends all sessions but this one, which gets a new ID: a thief with a
-// copy of its cookie has no session of their own, and is to be out as well.
+// endOthers ends all sessions of the user but this one. This one gets a new ID: a
+// thief with a copy of its cookie has no session of their own that could be ended.
 func (own ownSessions) endOthers(w http.ResponseWriter, r *http.Request, name string) {
 	s := session.From(r)
-	for {
-		records, err := own.Sessions(r.Context(), name)
-		others := slices.DeleteFunc(records, func(rec session.Record) bool { return rec.ID == s.ID() })
-		for _, rec := range others {
-			if e := own.End(r.Context(), name, rec.ID); !errors.Is(e, session.ErrNotFound) {
-				err = cmp.Or(err, e)
-			} // else it has ended, or has another ID now: then it is in the next list
-		}
-		if err != nil {
-			unavailable(w, err)
-			return
-		}
-		if len(others) == 0 {
-			break
-		}
+	if err := own.Revoke(r.Context(), name, s.ID()); err != nil {
+		unavailable(w, err)
+		return
 	}
 	s.Renew()
 	http.Redirect(w, r, "/sessions", http.StatusSeeOther)
