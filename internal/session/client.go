@@ -13,41 +13,41 @@ type clientSide struct {
 	opts *Options
 }
 
-func (b *clientSide) open(_ context.Context, cookie signed, now time.Time) (*Session, error) {
-	values, err := decodePayload(cookie.payload)
+func (b *clientSide) open(_ context.Context, value signed, now time.Time) (*Session, error) {
+	values, err := decodePayload(value.encoded)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{savedAt: cookie.at}
+	s := &Session{savedAt: value.at}
 	s.permanent = takePermanent(values)
-	s.created = takeCreated(values, cookie.at)
+	s.created = takeCreated(values, value.at)
 	s.values = values
 	return s, b.opts.checkAbsolute(s.created, now) // unsign has checked the rest
 }
 
 func (b *clientSide) keep(_ context.Context, s *Session, _ time.Time) ([]byte, error) {
-	bookkeeping := make(map[string]value)
-	if b.opts.AbsoluteTimeout > 0 {
-		bookkeeping[createdKey] = encodeValue(s.created.Unix())
-	}
-	return s.encode(bookkeeping)
+	return s.encode(b.opts.AbsoluteTimeout > 0)
 }
 
-// encode returns the values as JSON, together with the package's own.
-func (st *state) encode(bookkeeping map[string]value) ([]byte, error) {
+// encode returns the values as JSON, together with the package's own: whether the
+// session is permanent, and if withCreated is true, when it began.
+func (st *state) encode(withCreated bool) ([]byte, error) {
 	for _, name := range []string{permanentKey, createdKey} {
 		if _, taken := st.values[name]; taken {
 			return nil, fmt.Errorf("%w: key %q is the package's own", ErrValue, name)
 		}
 	}
-	if st.permanent {
-		bookkeeping[permanentKey] = encodeValue(true)
-	}
-	if len(bookkeeping) == 0 {
+	if !st.permanent && !withCreated {
 		return encodePayload(st.values)
 	}
-	maps.Copy(bookkeeping, st.values)
-	return encodePayload(bookkeeping)
+	values := maps.Clone(st.values)
+	if st.permanent {
+		values[permanentKey] = encodeValue(true)
+	}
+	if withCreated {
+		values[createdKey] = encodeValue(st.created.Unix())
+	}
+	return encodePayload(values)
 }
 
 // takePermanent takes Flask's mark of a permanent session out of the values.

@@ -132,8 +132,8 @@ func appendName(dst []byte, name string) []byte {
 // decodePayload reads the payload of a cookie whose signature is valid. It can be
 // something else than a session all the same: an old release, or another program
 // with the same secret, may have signed it.
-func decodePayload(text string) (map[string]value, error) {
-	payload, err := payloadBytes(text)
+func decodePayload(encoded string) (map[string]value, error) {
+	payload, err := payloadBytes(encoded)
 	if err != nil {
 		return nil, err
 	}
@@ -154,9 +154,9 @@ func decodeObject(payload []byte) (map[string]value, error) {
 
 // payloadBytes decodes the payload of a cookie. Flask compresses a long payload and
 // puts a dot before it.
-func payloadBytes(text string) ([]byte, error) {
-	text, compressed := strings.CutPrefix(text, ".")
-	payload, err := decode64(text)
+func payloadBytes(encoded string) ([]byte, error) {
+	encoded, compressed := strings.CutPrefix(encoded, ".")
+	payload, err := decode64(encoded)
 	if err != nil || !compressed {
 		return payload, err
 	}

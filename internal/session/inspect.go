@@ -20,11 +20,11 @@ type Parts struct {
 // first where the value comes from a visitor.
 func Inspect(cookie string) (Parts, error) {
 	message, signature, _ := cutLast(cookie)
-	payloadText, timestamp, ok := cutLast(message)
-	if !ok || payloadText == "" || signature == "" {
+	encoded, timestamp, ok := cutLast(message)
+	if !ok || encoded == "" || signature == "" {
 		return Parts{}, fmt.Errorf("%w: not three parts", ErrMalformed)
 	}
-	payload, err := payloadBytes(payloadText)
+	payload, err := payloadBytes(encoded)
 	if err != nil {
 		return Parts{}, err
 	}

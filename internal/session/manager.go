@@ -33,9 +33,10 @@ type Manager struct {
 // (server.go).
 type backend interface {
 	// open returns the session that a cookie carries, or names.
-	open(ctx context.Context, cookie signed, now time.Time) (*Session, error)
+	open(ctx context.Context, value signed, now time.Time) (*Session, error)
 
-	// keep saves s, whose lock is held, and returns the payload of its cookie.
+	// keep saves s, whose lock is held, and returns the payload of its cookie, nil if
+	// the browser needs no new one.
 	keep(ctx context.Context, s *Session, now time.Time) (payload []byte, err error)
 }
 
@@ -130,13 +131,13 @@ func (m *Manager) open(ctx context.Context, c *http.Cookie, now time.Time) (*Ses
 	if c.Quoted {
 		return nil, fmt.Errorf("%w: quoted", ErrMalformed) // a second spelling
 	}
-	cookie, err := m.signer.unsign(c.Value, now, m.maxAge)
+	value, err := m.signer.unsign(c.Value, now, m.maxAge)
 	if err != nil {
 		return nil, err
 	}
-	s, err := m.backend.open(ctx, cookie, now)
+	s, err := m.backend.open(ctx, value, now)
 	if s != nil {
-		s.manager, s.brought, s.oldSecret = m, true, cookie.old
+		s.manager, s.brought, s.oldSecret = m, true, value.old
 	}
 	return s, err
 }
@@ -206,7 +207,13 @@ func (m *Manager) write(h http.Header, r *http.Request, s *Session, now time.Tim
 	case err != nil:
 		return err
 	case len(s.values) > 0:
-		return m.setCookie(h, s, payload, now)
+		if payload != nil {
+			err = m.setCookie(h, s, payload, now)
+		}
+		if err != nil {
+			return err
+		}
+		s.savedAt, s.brought, s.oldSecret = now.Truncate(time.Second), true, false
 	case !s.savedAt.IsZero() || s.cleared && s.brought:
 		addCookie(h, m.opts.Name, "", m.opts.attributes(-1))
 		s.savedAt, s.brought = time.Time{}, false
@@ -225,7 +232,6 @@ func (m *Manager) setCookie(h http.Header, s *Session, payload []byte, now time.
 		attributes = m.permanentAttributes
 	}
 	addCookie(h, m.opts.Name, value, attributes)
-	s.savedAt, s.brought, s.oldSecret = now.Truncate(time.Second), true, false
 	return nil
 }
 

@@ -36,6 +36,15 @@ type record struct {
 	ended    bool     // the cookie's session has ended, so that nothing is saved
 	journal  []change // made since the last save
 	previous Record   // the session that Clear ends; its ID is "" if there is none
+	cookie   cookie   // that the browser has
+}
+
+// cookie is what must be known of the browser's cookie to tell whether it needs
+// another one.
+type cookie struct {
+	id        string
+	permanent bool
+	at        time.Time // when it was signed
 }
 
 // sessionID returns the session ID. A new session gets one when it is first needed.
@@ -56,7 +65,7 @@ func (r *record) cleared() *record {
 
 // saved notes that the store has the session under this ID.
 func (r *record) saved(id string, version int64) {
-	*r = record{id: id, version: version, owner: r.owner}
+	*r = record{id: id, version: version, owner: r.owner, cookie: r.cookie}
 }
 
 // hashID returns the name of a record. It is in hex, so that it is a safe file name.
@@ -73,8 +82,8 @@ type serverSide struct {
 	queue queue // of the requests that save
 }
 
-func (b *serverSide) open(ctx context.Context, cookie signed, now time.Time) (*Session, error) {
-	id, err := decode64(cookie.payload)
+func (b *serverSide) open(ctx context.Context, value signed, now time.Time) (*Session, error) {
+	id, err := decode64(value.encoded)
 	if err != nil || !isSessionID(id) { // signed, but not by this package
 		return nil, fmt.Errorf("%w: no session ID", ErrMalformed)
 	}
@@ -99,10 +108,9 @@ func (b *serverSide) open(ctx context.Context, cookie signed, now time.Time) (*S
 	if err := b.opts.checkAbsolute(rec.Created, now); err != nil {
 		return nil, err
 	}
-	return &Session{
-		state: st, savedAt: rec.Used,
-		record: &record{id: string(id), version: rec.Version, owner: rec.Owner},
-	}, nil
+	r := &record{id: string(id), version: rec.Version, owner: rec.Owner}
+	r.cookie = cookie{r.id, st.permanent, value.at}
+	return &Session{state: st, savedAt: rec.Used, record: r}, nil
 }
 
 // isSessionID reports whether id can be the result of [rand.Text], whose length may
@@ -129,8 +137,9 @@ func decodeRecord(rec Record) (state, error) {
 	return state{permanent: takePermanent(values), values: values, created: rec.Created}, nil
 }
 
-// keep saves s in the store and returns its session ID, or [ErrEnded] if the session
-// ended first. A client that hangs up does not interrupt it.
+// keep saves s in the store. It returns the session ID, or nil if the browser's cookie
+// is as good as a new one, or [ErrEnded] if the session ended first. A client that
+// hangs up does not interrupt it.
 func (b *serverSide) keep(ctx context.Context, s *Session, now time.Time) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.opts.StoreTimeout)
 	defer cancel()
@@ -150,7 +159,20 @@ func (b *serverSide) keep(ctx context.Context, s *Session, now time.Time) ([]byt
 	if errors.Is(err, ErrNotFound) {
 		err = ErrEnded
 	}
-	return []byte(s.record.id), err
+	if err != nil || !b.needsCookie(s, now) {
+		return nil, err
+	}
+	s.record.cookie = cookie{s.record.id, s.permanent, now}
+	return []byte(s.record.id), nil
+}
+
+// needsCookie reports whether the browser needs a new cookie for s. If it gets none,
+// a response that is in flight for long cannot bring an old ID back.
+func (b *serverSide) needsCookie(s *Session, now time.Time) bool {
+	has := s.record.cookie
+	same := has.id == s.record.id && has.permanent == s.permanent && !s.oldSecret
+	aged := s.permanent && now.Sub(has.at) >= b.opts.Lifetime/refreshPart // its Max-Age counts from has.at
+	return !same || aged
 }
 
 // catchUp loads the newer record and replays the changes of s on it.
@@ -195,7 +217,7 @@ func (b *serverSide) put(ctx context.Context, s *Session, now time.Time) error {
 
 // save stores s under a session ID, in place of the record of this version.
 func (b *serverSide) save(ctx context.Context, s *Session, id string, version int64, now time.Time) error {
-	data, err := s.encode(make(map[string]value))
+	data, err := s.encode(false) // the record says when it began
 	if err != nil {
 		return err
 	}

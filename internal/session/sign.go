@@ -74,7 +74,7 @@ func (s *signer) sign(payload []byte, now time.Time) string {
 
 // signed is a value that unsign opened.
 type signed struct {
-	payload string // still in base64url
+	encoded string // the payload, still in base64url
 	at      time.Time
 	old     bool // signed with an old secret
 }
@@ -98,7 +98,7 @@ func (s *signer) unsign(value string, now time.Time, limit time.Duration) (signe
 		return signed{}, ErrSignature
 	}
 	// 4. Cut what was signed at its last dot: the payload, and the timestamp.
-	payload, timestamp, ok := cutLast(message)
+	encoded, timestamp, ok := cutLast(message)
 	if !ok {
 		return signed{}, fmt.Errorf("%w: no timestamp", ErrMalformed)
 	}
@@ -112,7 +112,7 @@ func (s *signer) unsign(value string, now time.Time, limit time.Duration) (signe
 			return signed{}, err
 		}
 	}
-	return signed{payload, at, match > 0}, nil
+	return signed{encoded, at, match > 0}, nil
 }
 
 // match returns which secret produces the signature of message, or -1 if none does.

@@ -41,7 +41,7 @@ func TestSignWritesWhatFlaskWrites(t *testing.T) {
 func TestUnsignReturnsWhatWasSigned(t *testing.T) {
 	s := testSigner()
 	got, err := s.unsign(s.sign([]byte("hello"), testNow), testNow, time.Hour)
-	want := signed{payload: "aGVsbG8", at: testNow}
+	want := signed{encoded: "aGVsbG8", at: testNow}
 	if err != nil || got != want {
 		t.Errorf("unsign = %v, %v, want %v", got, err, want)
 	}

@@ -438,7 +438,7 @@ func TestRenewOfANewSessionIsOneSave(t *testing.T) {
 		cookie := sent(t, save(t, m, s))
 		id := load(t, m, cookie).ID()
 		visits.Set(s, 2)
-		cookie = sent(t, save(t, m, s))
+		save(t, m, s)
 		if got := load(t, m, cookie); store.saves != 2 || got.ID() != id || visits.Get(got) != 2 {
 			t.Errorf("%d saves, visits %d, ID kept: %t; want 2, 2 and true", store.saves, visits.Get(got), got.ID() == id)
 		}
@@ -756,7 +756,10 @@ func TestChangeMadeWhileOthersAreMadeAgainIsKept(t *testing.T) {
 		again = true
 		visits.Set(faster, 10)
 		save(t, m, faster)
-		s = load(t, m, sent(t, save(t, m, s)))
+		if renewed := sent(t, save(t, m, s)); renewed != "" {
+			cookie = renewed
+		}
+		s = load(t, m, cookie)
 		if got := fmt.Sprintf("%q %d %d", name.Get(s), visits.Get(s), other.Get(s)); got != test.want {
 			t.Errorf("%s: %s, want %s", what, got, test.want)
 		}
@@ -890,6 +893,57 @@ func TestAgeOfTheCookieItselfIsNotChecked(t *testing.T) {
 			visit(t, m, cookie, read)
 		}
 	})
+}
+
+// The browser's cookie is as good as a new one, unless what it says has changed.
+func TestStoreSetsNoNeedlessCookie(t *testing.T) {
+	const permanent, browser = true, false
+	for _, test := range []struct {
+		name      string
+		permanent bool
+		after     time.Duration
+		rotated   bool // the secret has changed since
+		use       func(*session.Session)
+		want      bool
+	}{
+		{"a change", browser, 0, false, write, false},
+		{"a change after days", browser, 4 * 24 * time.Hour, false, write, false},
+		{"a change of a permanent session", permanent, 3 * 24 * time.Hour, false, write, false},
+		{"a change when a tenth of its Lifetime has passed", permanent, 75 * time.Hour, false, write, true},
+		{"a read when a tenth of its Lifetime has passed", permanent, 75 * time.Hour, false, read, true},
+		{"it becomes permanent", browser, 0, false, func(s *session.Session) { s.SetPermanent(true) }, true},
+		{"it is permanent no more", permanent, 0, false, func(s *session.Session) { s.SetPermanent(false) }, true},
+		{"it is permanent as before", permanent, 0, false, func(s *session.Session) { s.SetPermanent(true) }, false},
+		{"it moves", browser, 0, false, (*session.Session).Renew, true},
+		{"a login", browser, 0, false, func(s *session.Session) { s.Clear(); write(s) }, true},
+		{"an old secret", browser, 0, true, read, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts := session.Options{Store: memstore.New(), IdleTimeout: 20 * 24 * time.Hour, Logger: quiet}
+				m := newManager(t, opts)
+				cookie := visit(t, m, "", func(s *session.Session) { write(s); s.SetPermanent(test.permanent) })
+				if test.rotated {
+					opts.OldSecrets = [][]byte{secret}
+					var err error
+					if m, err = session.New(session.NewSecret(), &opts); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(test.after)
+				s := load(t, m, cookie)
+				test.use(s)
+				first := sent(t, save(t, m, s))
+				if got := first != ""; got != test.want {
+					t.Errorf("Set-Cookie: %q, want one: %t", first, test.want)
+				}
+				write(s)
+				if again := sent(t, save(t, m, s)); again != "" {
+					t.Errorf("saving again sets %q", again)
+				}
+			})
+		})
+	}
 }
 
 func TestReadingSavesOnceATenth(t *testing.T) {
