@@ -38,6 +38,7 @@ func (w *responseWriter) begin() error {
 		h := w.ResponseWriter.Header() // remove what the handler added
 		clear(h)
 		maps.Copy(h, w.before)
+		w.closeAfterPartOfBody()
 		w.manager.answerError(w.ResponseWriter, w.request, "session not saved", w.err)
 		w.answered = true
 		return w.err
