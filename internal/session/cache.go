@@ -10,7 +10,8 @@ import (
 // separate visitors by their cookies, and private keeps the response out of caches
 // that several visitors share. You can skip this file.
 func keepPrivate(h http.Header) {
-	if vary := directives(h["Vary"]); !has(vary, "cookie") && !has(vary, "*") {
+	depends := func(field string) bool { return field == "*" || strings.EqualFold(field, "Cookie") }
+	if !slices.ContainsFunc(directives(h["Vary"]), depends) {
 		h.Add("Vary", "Cookie")
 	}
 	if len(h["Cache-Control"]) == 0 {
@@ -35,18 +36,26 @@ func private(lines []string) []string {
 	if strings.Count(text, `"`)%2 == 1 || strings.Contains(text, `\`) {
 		return []string{"private"} // caches may disagree where the quote ends
 	}
-	cache := directives(lines)
-	if has(cache, "private") {
+	var kept []string
+	var noStore, mustUnderstand bool
+	for _, directive := range directives(lines) {
+		name, _, argument := strings.Cut(strings.ToLower(directive), "=")
+		switch {
+		case name == "private" && !argument: // private="X-Field" is about one header only
+			return lines
+		case name == "public", strings.TrimSpace(name) == "s-maxage":
+			continue
+		case name == "no-store" && !argument:
+			noStore = true
+		case name == "must-understand":
+			mustUnderstand = true
+		}
+		kept = append(kept, directive)
+	}
+	if noStore && !mustUnderstand { // with must-understand, a cache may ignore no-store
 		return lines
 	}
-	// A cache that obeys must-understand may ignore no-store.
-	if has(cache, "no-store") && !has(cache, "must-understand") {
-		return lines
-	}
-	cache = slices.DeleteFunc(cache, func(d string) bool {
-		return is(d, "public") || is(d, "s-maxage")
-	})
-	return []string{strings.Join(append(cache, "private"), ", ")}
+	return []string{strings.Join(append(kept, "private"), ", ")}
 }
 
 // directives returns the members of a header that is a list. A comma in quotes does
@@ -63,18 +72,4 @@ func directives(lines []string) []string {
 		list[i] = strings.TrimSpace(list[i])
 	}
 	return slices.DeleteFunc(list, func(d string) bool { return d == "" })
-}
-
-func has(list []string, name string) bool {
-	return slices.ContainsFunc(list, func(d string) bool { return is(d, name) })
-}
-
-// is reports whether directive d is called name. A directive with an argument is
-// another one, except s-maxage, which always has one: private="X-Field" does not make
-// the response private.
-func is(d, name string) bool {
-	if name == "s-maxage" {
-		d, _, _ = strings.Cut(d, "=")
-	}
-	return strings.EqualFold(strings.TrimSpace(d), name)
 }

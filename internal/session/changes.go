@@ -21,10 +21,22 @@ func (s *Session) do(key string, apply func(*state)) {
 	s.remember(key, apply)
 }
 
-// remember notes a change that was made. The session's lock is held.
+// remember notes a change that was made. apply replays it; it is nil if a replay has no
+// need of it. A change that comes after the handler returned, from a goroutine, is
+// reported at once, because no one will ask later. The session's lock is held.
 func (s *Session) remember(key string, apply func(*state)) {
-	s.change(key)
-	if s.record == nil || s.begun { // no one will replay it
+	if s.failure != nil {
+		return
+	}
+	if s.returned {
+		s.manager.opts.Logger.ErrorContext(context.Background(),
+			"session changed after the handler returned", "keys", []string{key})
+		return
+	}
+	if !slices.Contains(s.changed, key) {
+		s.changed = append(s.changed, key)
+	}
+	if s.record == nil || s.begun || apply == nil { // no one will replay it
 		return
 	}
 	journal := s.record.journal
@@ -41,33 +53,6 @@ func (s *Session) forget(key string) {
 	if s.record != nil {
 		s.record.journal = slices.DeleteFunc(s.record.journal, func(c change) bool { return c.key == key })
 	}
-}
-
-// change notes that something was changed. A change that comes after the handler
-// returned, from a goroutine, is reported at once, because no one will ask later.
-// The session's lock is held.
-func (s *Session) change(key string) {
-	if s.failure != nil {
-		return
-	}
-	if s.returned {
-		s.manager.opts.Logger.ErrorContext(context.Background(),
-			"session changed after the handler returned", "keys", []string{key})
-		return
-	}
-	if !slices.Contains(s.changed, key) {
-		s.changed = append(s.changed, key)
-	}
-}
-
-// takeChanges returns the names of what was changed since the last save, and
-// forgets them.
-func (s *Session) takeChanges() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	changed := s.changed
-	s.changed = nil
-	return changed
 }
 
 // replay makes the changes of s on a newer state, which another request saved. The

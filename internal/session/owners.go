@@ -21,7 +21,7 @@ func (s *Session) SetOwner(owner string) {
 		return
 	}
 	s.record.owner, s.record.owned = owner, true
-	s.change("owner")
+	s.remember("owner", nil)
 }
 
 // ID returns the name under which the store has a server-side session. It is the

@@ -193,7 +193,7 @@ func (s *Session) Renew() {
 	if s.record != nil {
 		s.record.renew = true
 	}
-	s.change("session ID")
+	s.remember("session ID", nil)
 }
 
 // Key is a named, typed slot of a session, usually a constant:
@@ -317,32 +317,21 @@ func (s *Session) replace(name string, old []byte, v value, replay func(*state))
 	return true
 }
 
-// setBegun notes that the response has begun: the session cannot be saved any more,
-// so later changes need not be replayed.
-func (s *Session) setBegun() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.begun = true
-}
-
-// setReturned notes that the handler has returned: no one will ask for later changes.
-func (s *Session) setReturned() {
+// finish notes that the handler has returned. It returns what was changed since the last
+// save, and whether the response depends on the session and its headers do not say so.
+func (s *Session) finish() (changed []string, undeclared bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.returned = true
+	return s.changed, s.accessed && !s.declared
 }
 
-// declare notes that the response's headers say that it depends on the session.
-func (s *Session) declare() {
+// abandon notes that the session will not be saved, because another response than the
+// handler's is sent. It returns what was changed since the last save.
+func (s *Session) abandon() (changed []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.declared = true
-}
-
-// usedUndeclared reports whether the response depends on the session, and its headers
-// do not say so.
-func (s *Session) usedUndeclared() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.accessed && !s.declared
+	changed = s.changed
+	s.begun, s.declared, s.changed = true, true, nil
+	return changed
 }

@@ -160,16 +160,12 @@ func checkAge(at, now time.Time, limit time.Duration) error {
 	// In seconds: a timestamp has no more, and a Duration ends after 292 years.
 	age := now.Unix() - at.Unix()
 	switch {
-	case age < -seconds(clockSkew):
+	case age < -int64(clockSkew/time.Second):
 		return fmt.Errorf("%w: signed in the future", ErrExpired)
-	case age > seconds(limit):
+	case age > int64(limit/time.Second):
 		return fmt.Errorf("%w: older than %v", ErrExpired, limit)
 	}
 	return nil
-}
-
-func seconds(d time.Duration) int64 {
-	return int64(d / time.Second)
 }
 
 // cutLast cuts s around its last dot.

@@ -32,8 +32,7 @@ func (w *responseWriter) begin() error {
 		return w.err
 	}
 	w.begun = true
-	w.err = w.manager.Save(w.ResponseWriter, w.request, w.session)
-	w.session.setBegun()
+	w.err = w.save()
 	if w.err != nil {
 		h := w.ResponseWriter.Header() // remove what the handler added
 		clear(h)
@@ -45,6 +44,14 @@ func (w *responseWriter) begin() error {
 	}
 	w.closeAfterPartOfBody()
 	return nil
+}
+
+// save saves the session for the last time.
+func (w *responseWriter) save() error {
+	w.session.mu.Lock()
+	defer w.session.mu.Unlock()
+	defer func() { w.session.begun = true }()
+	return w.manager.save(w.ResponseWriter, w.request, w.session)
 }
 
 // closeAfterPartOfBody closes the connection after the response if the handler has
@@ -60,11 +67,11 @@ func (w *responseWriter) closeAfterPartOfBody() {
 // abandon keeps the Handler of another Manager from saving: an error page has no
 // cookies.
 func (w *responseWriter) abandon() {
-	if !w.begun {
-		w.begun = true
-		w.session.setBegun()
-		w.session.takeChanges()
+	if w.begun {
+		return
 	}
+	w.begun = true
+	w.session.abandon()
 }
 
 // absorbAbort recovers from [http.ErrAbortHandler] after the error page was sent.
@@ -92,12 +99,12 @@ func (w *responseWriter) Header() http.Header {
 // handler changed or read too late.
 func (w *responseWriter) end() {
 	err := w.begin()
-	w.session.setReturned()
-	if err != nil {
-		return
-	}
-	changed := w.logUnsaved("session changed after the response began")
-	if !changed && w.session.usedUndeclared() {
+	changed, undeclared := w.session.finish()
+	switch {
+	case err != nil: // the error page was the response
+	case len(changed) > 0:
+		w.logUnsaved("session changed after the response began", changed)
+	case undeclared:
 		w.manager.opts.Logger.ErrorContext(w.request.Context(), "session read after the response began, which caches may share")
 	}
 }
@@ -155,9 +162,7 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
 		w.begun = true
-		w.session.setBegun()
-		w.logUnsaved("session changed before the connection was hijacked")
-		w.session.declare() // there is no response that a cache could share
+		w.logUnsaved("session changed before the connection was hijacked", w.session.abandon())
 	}
 	return conn, rw, err
 }
@@ -175,14 +180,10 @@ func (w *responseWriter) Unwrap() http.ResponseWriter {
 	return w.ResponseWriter
 }
 
-// logUnsaved logs the changes that were not saved, and reports whether there are any.
-func (w *responseWriter) logUnsaved(message string) bool {
-	keys := w.session.takeChanges()
-	if len(keys) == 0 {
-		return false
+func (w *responseWriter) logUnsaved(message string, keys []string) {
+	if len(keys) > 0 {
+		w.manager.opts.Logger.ErrorContext(w.request.Context(), message, "keys", keys)
 	}
-	w.manager.opts.Logger.ErrorContext(w.request.Context(), message, "keys", keys)
-	return true
 }
 
 // responseWriters returns w and the writers inside it that are of this type, from the
