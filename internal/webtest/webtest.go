@@ -7,15 +7,17 @@
 //	page := browser.Get("/")
 //
 // It works inside a testing/synctest bubble, where cookies and sessions grow old
-// without anybody waiting.
+// while no one waits.
 package webtest
 
 import (
+	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +28,7 @@ const Origin = "https://example.com"
 
 // Browser is one visitor. Two browsers are two visitors.
 type Browser struct {
-	// Handler answers. A test may replace it, as a restart replaces a server.
+	// Handler serves the pages. A test may replace it, as a restart replaces a server.
 	Handler http.Handler
 
 	t    testing.TB
@@ -47,12 +49,72 @@ func NewBrowser(t testing.TB, handler http.Handler) *Browser {
 	return b
 }
 
-// Page is an answer.
+// Page is a response. Its methods report an error if it is not what the test wants.
 type Page struct {
-	Path   string      // with the query; after redirects not the path that was asked for
+	Path   string      // with the query; after redirects it is the last path
 	Status int         // such as 200
-	Header http.Header // as it came, cookies included
+	Header http.Header // with the cookies
 	Body   string      // all of it
+
+	t testing.TB
+}
+
+// MustShow wants status 200, and want in the body.
+func (p Page) MustShow(want string) {
+	p.t.Helper()
+	p.MustBe(http.StatusOK, want)
+}
+
+// MustBe wants a status, and want in the body.
+func (p Page) MustBe(status int, want string) {
+	p.t.Helper()
+	if p.Status != status {
+		p.t.Errorf("%s: got status %d, want %d\n%s", p.Path, p.Status, status, p.excerpt())
+	}
+	if !strings.Contains(p.Body, want) {
+		p.t.Errorf("%s: want %.200q, and the page has no such text\n%s", p.Path, want, p.excerpt())
+	}
+}
+
+// MustNotShow wants a body without unwanted.
+func (p Page) MustNotShow(unwanted string) {
+	p.t.Helper()
+	if strings.Contains(p.Body, unwanted) {
+		p.t.Errorf("%s: the page has %.200q, and must not\n%s", p.Path, unwanted, p.excerpt())
+	}
+}
+
+// MustBeAt wants status 200, and this path.
+func (p Page) MustBeAt(path string) {
+	p.t.Helper()
+	if p.Status != http.StatusOK {
+		p.t.Errorf("%s: got status %d, want 200\n%s", p.Path, p.Status, p.excerpt())
+	}
+	if p.Path != path {
+		p.t.Errorf("the browser is at %s, want %s", p.Path, path)
+	}
+}
+
+var (
+	invisible = regexp.MustCompile(`(?s)<(style|script|title)\b.*?</(style|script|title)>|<!--.*?-->`)
+	tag       = regexp.MustCompile(`<[^>]*>`)
+)
+
+// Text returns what a visitor reads on the page: the body without markup, styles and
+// scripts, and with one space where there was white space.
+func (p Page) Text() string {
+	body := tag.ReplaceAllString(invisible.ReplaceAllString(p.Body, " "), " ")
+	return strings.Join(strings.Fields(html.UnescapeString(body)), " ")
+}
+
+// excerpt returns the beginning of the page's text, for the log of a test.
+func (p Page) excerpt() string {
+	const limit = 600
+	text := p.Text()
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + " …"
+	}
+	return "the page says: " + text
 }
 
 // Get opens a page, as if its address had been typed in.
@@ -71,9 +133,9 @@ func (b *Browser) Post(path string, form url.Values) Page {
 	return b.follow(b.Send(r))
 }
 
-// Send sends one request with the browser's cookies, keeps the cookies of the
-// answer, and follows no redirect. The request is one that httptest.NewRequest
-// made for a URL that begins with [Origin].
+// Send sends one request with the browser's cookies, stores the cookies of the
+// response, and follows no redirect. The request must be one that
+// httptest.NewRequest made, for a URL that begins with [Origin].
 func (b *Browser) Send(r *http.Request) Page {
 	b.t.Helper()
 	for _, c := range b.jar.Cookies(r.URL) {
@@ -88,7 +150,7 @@ func (b *Browser) Send(r *http.Request) Page {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return Page{path, response.StatusCode, response.Header, string(body)}
+	return Page{path, response.StatusCode, response.Header, string(body), b.t}
 }
 
 // follow opens the page that a redirect leads to, with GET, as after a 303.
@@ -111,7 +173,7 @@ func (b *Browser) follow(page Page) Page {
 }
 
 // Cookie returns the value of the cookie that the browser would send to path,
-// "" when it has none of that name.
+// "" if it has none of that name.
 func (b *Browser) Cookie(path, name string) string {
 	for _, c := range b.jar.Cookies(address(path)) {
 		if c.Name == name {
@@ -121,8 +183,8 @@ func (b *Browser) Cookie(path, name string) string {
 	return ""
 }
 
-// SetCookie gives the browser a cookie for the whole site, such as a copy that
-// somebody made, or a forgery. It replaces one of that name and path /.
+// SetCookie gives the browser a cookie for the whole site, such as a copy or a
+// forgery. It replaces one of that name and path /.
 func (b *Browser) SetCookie(name, value string) {
 	b.keep(address("/"), []*http.Cookie{{Name: name, Value: value, Path: "/"}})
 }
