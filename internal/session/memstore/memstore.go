@@ -1,5 +1,5 @@
-// Package memstore keeps sessions in the memory of this process: for tests, and
-// for a program that runs as one process and may forget its visitors when it
+// Package memstore stores sessions in the memory of this process. It is for tests,
+// and for a program that runs as one process and may lose its sessions when it
 // restarts.
 package memstore
 
@@ -13,17 +13,17 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// sweepStep is how many expired records a save removes on its way. It is more
-// than a save can add, so what has expired shrinks, and a save stays short.
+// sweepStep is the maximum number of expired records that a save removes. A save adds
+// one record, so the number of expired records shrinks, and each save stays short.
 const sweepStep = 8
 
-// Store is a [session.Store] in memory. It has no bound but the memory: what
-// visitors may store, and how many of them, is for the program to limit.
+// Store implements [session.Store] in memory. The program must limit how much visitors
+// may store, and how many of them, because the Store does not.
 type Store struct {
 	mu      sync.Mutex
 	records map[string]*entry
 	owners  map[string]map[string]*entry // the records with an owner, by owner and ID
-	queue   queue                        // all records, the first to expire first
+	queue   queue                        // all records, ordered by when they expire
 }
 
 // entry is a record and its place in the queue.
@@ -37,7 +37,7 @@ func New() *Store {
 	return &Store{records: make(map[string]*entry), owners: make(map[string]map[string]*entry)}
 }
 
-// Load is that of [session.Store].
+// Load implements [session.Store].
 func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return session.Record{}, err
@@ -51,7 +51,7 @@ func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
 	return clone(e.Record), nil
 }
 
-// Save is that of [session.Store].
+// Save implements [session.Store].
 func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 	return nil
 }
 
-// Delete is that of [session.Store].
+// Delete implements [session.Store].
 func (s *Store) Delete(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
-// List is that of [session.Store].
+// List implements [session.Store].
 func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -105,13 +105,13 @@ func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error
 	return records, nil
 }
 
-// Close has nothing to close: expired records go when others are saved, so no
-// goroutine sweeps. It is there as other stores have it, and returns nil.
+// Close does nothing and returns nil. It exists because the other stores have it: here
+// no goroutine removes expired records, because saves do.
 func (s *Store) Close() error {
 	return nil
 }
 
-// live returns the entry under id, nil when there is none or it has expired.
+// live returns the entry under id, or nil if there is none or it has expired.
 func (s *Store) live(id string, now time.Time) *entry {
 	e := s.records[id]
 	if e == nil || !now.Before(e.Expires) {
@@ -145,7 +145,7 @@ func (s *Store) remove(id string) {
 	}
 }
 
-// sweep removes some of the expired records.
+// sweep removes at most sweepStep expired records.
 func (s *Store) sweep(now time.Time) {
 	for range sweepStep {
 		if len(s.queue) == 0 || now.Before(s.queue[0].Expires) {
@@ -161,7 +161,7 @@ func clone(rec session.Record) session.Record {
 	return rec
 }
 
-// queue is a heap of entries, each of which knows its place in it.
+// queue is a heap of entries. Each entry knows its place in it.
 type queue []*entry
 
 func (q queue) Len() int           { return len(q) }
@@ -172,14 +172,14 @@ func (q queue) Swap(i, j int) {
 	q[i].place, q[j].place = i, j
 }
 
-// Push is that of [heap.Interface].
+// Push implements [heap.Interface].
 func (q *queue) Push(x any) {
 	e := x.(*entry)
 	e.place = len(*q)
 	*q = append(*q, e)
 }
 
-// Pop is that of [heap.Interface].
+// Pop implements [heap.Interface].
 func (q *queue) Pop() any {
 	last := len(*q) - 1
 	e := (*q)[last]

@@ -1,5 +1,5 @@
-// Package storetest holds a [session.Store] to what the interface promises. A
-// store's own test calls [Run]:
+// Package storetest tests whether a [session.Store] does what the interface promises.
+// The test of a store calls [Run]:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) session.Store { return memstore.New() })
@@ -26,9 +26,9 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// Run runs every test, each on a store that open returns and that is empty, or
-// holds nothing but records of other tests. A store that is an [io.Closer] is
-// closed at the end of its test.
+// Run runs every test, each on a store that open returns. The store must be empty, or
+// contain only records of other tests. A store that is an [io.Closer] is closed at the
+// end of its test.
 func Run(t *testing.T, open func(t *testing.T) session.Store) {
 	for _, test := range []struct {
 		name string
@@ -39,8 +39,8 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 		{"each save counts the version up", versionsCount},
 		{"a record is created once", createdOnce},
 		{"a stale version is a conflict", staleIsConflict},
-		{"a record that is gone is not saved", goneIsNotSaved},
-		{"deleting twice is no error", deleteTwice},
+		{"a record that was deleted is not saved", deletedIsNotSaved},
+		{"deleting twice returns nil", deleteTwice},
 		{"an expired record is no record", expiredIsNone},
 		{"a record expires when its time comes", expiresInTime},
 		{"data of any size and bytes", anyData},
@@ -55,7 +55,7 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 		{"requests of one session lose nothing", requestsLoseNothing},
 		{"a session that ended stays ended", endedStaysEnded},
 		{"two who renew: one wins", renewRace},
-		{"a revoke beside renewals leaves nobody", revokeRace},
+		{"a revoke beside renewals leaves no session", revokeRace},
 		{"a thief who renews all the time is thrown out", thiefRace},
 		{"a logout beside a renewal wins", logoutRace},
 		{"a session that was just renewed can be ended", endAfterRenew},
@@ -154,8 +154,17 @@ func savedIsLoaded(t *testing.T, s session.Store) {
 	}
 	id := create(t, s, want)
 	got := load(t, s, id)
-	if got.ID != id || !bytes.Equal(got.Data, want.Data) || got.Owner != want.Owner || got.Version != 1 {
-		t.Errorf("Load = %+v, want %+v under %s as version 1", got, want, id)
+	if got.ID != id {
+		t.Errorf("ID %s, want %s", got.ID, id)
+	}
+	if !bytes.Equal(got.Data, want.Data) {
+		t.Errorf("Data %q, want %q", got.Data, want.Data)
+	}
+	if got.Owner != want.Owner {
+		t.Errorf("Owner %q, want %q", got.Owner, want.Owner)
+	}
+	if got.Version != 1 {
+		t.Errorf("Version %d, want 1", got.Version)
 	}
 	for what, times := range map[string][2]time.Time{
 		"Created": {got.Created, want.Created}, "Used": {got.Used, want.Used}, "Expires": {got.Expires, want.Expires},
@@ -181,12 +190,21 @@ func tombstone(t *testing.T, s session.Store) {
 	rec.Version, rec.Ended, rec.Data = 1, true, []byte("what came after it")
 	save(t, s, id, rec)
 	got := load(t, s, id)
-	if !got.Ended || got.Version != 2 || string(got.Data) != "what came after it" {
-		t.Errorf("a tombstone came back as %+v", got)
+	if !got.Ended {
+		t.Error("a tombstone is no tombstone when it is loaded")
+	}
+	if got.Version != 2 {
+		t.Errorf("Version %d, want 2", got.Version)
+	}
+	if string(got.Data) != "what came after it" {
+		t.Errorf("Data %q, want what was saved", got.Data)
 	}
 	records, err := s.List(t.Context(), rec.Owner)
-	if err != nil || len(records) != 1 || !records[0].Ended {
-		t.Errorf("List = %+v, %v, want the tombstone", records, err)
+	if err != nil || len(records) != 1 {
+		t.Fatalf("List = %+v, %v, want the tombstone", records, err)
+	}
+	if !records[0].Ended {
+		t.Error("a tombstone is no tombstone when it is listed")
 	}
 	mustBe(t, "creating over a tombstone", s.Save(t.Context(), id, record("x")), session.ErrConflict)
 
@@ -247,7 +265,7 @@ func staleIsConflict(t *testing.T, s session.Store) {
 	mustList(t, s, other)
 }
 
-func goneIsNotSaved(t *testing.T, s session.Store) {
+func deletedIsNotSaved(t *testing.T, s session.Store) {
 	rec := record("x")
 	rec.Owner = newID()
 	id := create(t, s, rec)
@@ -352,7 +370,7 @@ func listed(t *testing.T, s session.Store) {
 	ada, bob := newID(), newID()
 	owned := func(owner string) session.Record { rec := record("x"); rec.Owner = owner; return rec }
 	one, two, three := create(t, s, owned(ada)), create(t, s, owned(ada)), create(t, s, owned(bob))
-	create(t, s, record("nobody's"))
+	create(t, s, record("no one's"))
 	mustList(t, s, ada, one, two)
 	mustList(t, s, bob, three)
 
@@ -476,7 +494,7 @@ func closes(t *testing.T, open func(t *testing.T) session.Store) {
 		load(t, s, id)
 		c, ok := s.(io.Closer)
 		if !ok {
-			t.Skip("no Close") // nothing to hold it to
+			t.Skip("the store has no Close")
 		}
 		for range 2 {
 			if err := c.Close(); err != nil {
