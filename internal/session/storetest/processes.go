@@ -13,16 +13,16 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// What a process is told by the one that started it.
+// The environment variables of a process that RunProcesses starts.
 const (
 	secretVariable = "STORETEST_SECRET"
 	cookieVariable = "STORETEST_COOKIE"
 )
 
-// RunProcesses has two processes make a thousand visits of one session, and counts
-// them in s: what holds between goroutines has to hold between processes. child
-// returns a process, not yet started, that has env in its environment, opens the
-// store that s is, and calls [MakeVisits]. It is for stores that processes share.
+// RunProcesses lets two processes make a thousand visits of one session, and then
+// counts them in s. It is for stores that several processes can share. child returns a
+// process that is not started yet: it must have env in its environment, open the same
+// store as s, and call [MakeVisits].
 func RunProcesses(t *testing.T, s session.Store, child func(env ...string) *exec.Cmd) {
 	t.Helper()
 	secret := session.NewSecret()
@@ -47,18 +47,18 @@ func RunProcesses(t *testing.T, s session.Store, child func(env ...string) *exec
 			t.Errorf("a process that visits: %v", err)
 		}
 	}
-	answer := visit(m, cookie, func(s *session.Session) {
+	response := visit(m, cookie, func(s *session.Session) {
 		if n := visits.Get(s); n != 1000 {
 			t.Errorf("1000 increments made %d", n)
 		}
 	})
-	if answer.StatusCode != 200 {
-		t.Errorf("the count was answered %d", answer.StatusCode)
+	if response.StatusCode != 200 {
+		t.Errorf("the count has status %d, want 200", response.StatusCode)
 	}
 }
 
-// MakeVisits makes the visits of a process that [RunProcesses] started: 500 from 20
-// goroutines. The error says what was not answered 200.
+// MakeVisits makes the visits of a process that [RunProcesses] started: 500 of them,
+// from 20 goroutines. The error says which of them did not get status 200.
 func MakeVisits(s session.Store) error {
 	secret, err := hex.DecodeString(os.Getenv(secretVariable))
 	if err != nil {
@@ -72,7 +72,7 @@ func MakeVisits(s session.Store) error {
 	return errors.Join(together(20, func(int) error {
 		for range 25 {
 			if code := visit(m, cookie, countVisit).StatusCode; code != 200 {
-				return fmt.Errorf("answered %d", code)
+				return fmt.Errorf("status %d, want 200", code)
 			}
 		}
 		return nil

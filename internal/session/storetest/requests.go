@@ -34,7 +34,7 @@ func newManager(t *testing.T, s session.Store) *session.Manager {
 // countVisit adds one, and is replayed where another request was faster.
 func countVisit(s *session.Session) { visits.Update(s, func(n int) int { return n + 1 }) }
 
-// visit serves one request that uses its session, and returns the answer.
+// visit serves one request that uses its session, and returns the response.
 func visit(m *session.Manager, cookie *http.Cookie, use func(*session.Session)) *http.Response {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/", nil)
@@ -48,14 +48,14 @@ func visit(m *session.Manager, cookie *http.Cookie, use func(*session.Session)) 
 // begin begins a session of the owner, and returns its cookie.
 func begin(t *testing.T, m *session.Manager, owner string) *http.Cookie {
 	t.Helper()
-	answer := visit(m, nil, func(s *session.Session) {
+	response := visit(m, nil, func(s *session.Session) {
 		visits.Set(s, 0)
 		s.SetOwner(owner)
 	})
-	if answer.StatusCode != 200 || len(answer.Cookies()) != 1 {
-		t.Fatalf("a session did not begin: %d, cookies %v", answer.StatusCode, answer.Cookies())
+	if response.StatusCode != 200 || len(response.Cookies()) != 1 {
+		t.Fatalf("a session did not begin: status %d, cookies %v", response.StatusCode, response.Cookies())
 	}
-	return answer.Cookies()[0]
+	return response.Cookies()[0]
 }
 
 func requestsLoseNothing(t *testing.T, s session.Store) {
@@ -63,15 +63,15 @@ func requestsLoseNothing(t *testing.T, s session.Store) {
 	cookie := begin(t, m, "")
 	results := together(32, func(int) error {
 		for range 10 {
-			answer := visit(m, cookie, countVisit)
-			if answer.StatusCode != 200 {
+			response := visit(m, cookie, countVisit)
+			if response.StatusCode != 200 {
 				return http.ErrServerClosed
 			}
 		}
 		return nil
 	})
 	if n := count(results, nil); n != 32 {
-		t.Errorf("%d of 32 visitors were answered 200 each time", n)
+		t.Errorf("%d of 32 visitors got status 200 each time", n)
 	}
 	visit(m, cookie, func(s *session.Session) {
 		if got := visits.Get(s); got != 320 {
@@ -99,7 +99,7 @@ func endedStaysEnded(t *testing.T, s session.Store) {
 			}
 		})
 		if slow.StatusCode != 200 || len(slow.Cookies()) != 0 {
-			t.Errorf("%s: the slow answer is %d with cookies %v, want 200 and none", what, slow.StatusCode, slow.Cookies())
+			t.Errorf("%s: the slow response has status %d and cookies %v, want 200 and none", what, slow.StatusCode, slow.Cookies())
 		}
 		visit(m, cookie, func(s *session.Session) {
 			if _, ok := visits.Lookup(s); ok || !s.IsNew() {
@@ -116,12 +116,12 @@ func renewRace(t *testing.T, store session.Store) {
 	cookie := begin(t, m, owner)
 	cookies := make([]*http.Cookie, 8)
 	together(len(cookies), func(i int) error {
-		answer := visit(m, cookie, func(s *session.Session) {
+		response := visit(m, cookie, func(s *session.Session) {
 			countVisit(s)
 			s.Renew()
 		})
-		if len(answer.Cookies()) > 0 {
-			cookies[i] = answer.Cookies()[0]
+		if len(response.Cookies()) > 0 {
+			cookies[i] = response.Cookies()[0]
 		}
 		return nil
 	})
@@ -135,8 +135,12 @@ func renewRace(t *testing.T, store session.Store) {
 			if s.IsNew() {
 				t.Error("the winner's cookie opens nothing")
 			}
-			if records, err := m.Sessions(t.Context(), owner); err != nil || len(records) != 1 || records[0].ID != s.ID() {
-				t.Errorf("the owner's sessions are %v, %v", records, err)
+			records, err := m.Sessions(t.Context(), owner)
+			if err != nil || len(records) != 1 {
+				t.Fatalf("the owner's sessions are %v, %v, want one", records, err)
+			}
+			if records[0].ID != s.ID() {
+				t.Errorf("the owner's session is %s, want %s", records[0].ID, s.ID())
 			}
 		})
 	}
@@ -145,8 +149,8 @@ func renewRace(t *testing.T, store session.Store) {
 	}
 }
 
-// A store may look at a record after it has looked up which there are, so a session
-// that moves in between must not be overlooked.
+// A store may read a record after it has looked up which records there are. Revoke must
+// not overlook a session that moves to another ID in between.
 func revokeRace(t *testing.T, store session.Store) {
 	m := newManager(t, store)
 	for range 30 {
@@ -157,15 +161,15 @@ func revokeRace(t *testing.T, store session.Store) {
 				return m.Revoke(t.Context(), owner)
 			}
 			for range 100 {
-				answer := visit(m, cookie, func(s *session.Session) {
+				response := visit(m, cookie, func(s *session.Session) {
 					if !s.IsNew() {
 						s.Renew()
 					}
 				})
-				if len(answer.Cookies()) == 0 {
+				if len(response.Cookies()) == 0 {
 					break
 				}
-				cookie = answer.Cookies()[0]
+				cookie = response.Cookies()[0]
 			}
 			return nil
 		})
