@@ -67,7 +67,7 @@ func (m *Manager) End(ctx context.Context, owner, id string) error {
 	if owner == "" || !isRecordID(id) {
 		return ErrNotFound
 	}
-	return b.endRecord(ctx, Record{ID: id, Owner: owner})
+	return (&pursuit{serverSide: b, logins: true}).endAndDelete(ctx, Record{ID: id, Owner: owner})
 }
 
 // Revoke ends all sessions of an owner, everywhere and at once, except those whose
@@ -83,19 +83,20 @@ func (m *Manager) Revoke(ctx context.Context, owner string, keep ...string) erro
 	if err != nil || owner == "" {
 		return err
 	}
-	seen := make(map[string]bool) // tombstones
+	listed := make(map[string]bool) // tombstones that an earlier pass has met
 	for pass := 1; ; pass++ {
 		live, tombstones, listErr := b.list(ctx, owner)
-		tombstones = unseen(tombstones, seen)
 		targets := slices.DeleteFunc(live, func(rec Record) bool { return slices.Contains(keep, rec.ID) })
-		if pass > 1 { // the sessions that moved while the list was read: see list
+		tombstones = unseen(tombstones, listed)
+		if pass > 1 || listErr != nil { // for sessions that moved while the list was read: see list
 			targets = append(targets, tombstones...)
 		}
 		if listErr != nil && len(targets) == 0 {
 			return storeError(listErr)
 		}
+		p := &pursuit{serverSide: b, logins: true, seen: make(map[string]bool)}
 		for _, rec := range targets {
-			if err := b.endRecord(ctx, rec); err != nil && !errors.Is(err, ErrNotFound) {
+			if err := p.endAndDelete(ctx, rec); err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}
 		}
@@ -115,8 +116,8 @@ func (m *Manager) serverSide() (*serverSide, error) {
 }
 
 // list returns the records of an owner: the live ones, and of the tombstones only ID
-// and owner. If the time runs out, it returns what the store has read so far, with
-// the error.
+// and owner, the newest first, because it leads to the live record fastest. If the time
+// runs out, list returns what the store has read so far, with the error.
 //
 // A store may first look up which records there are, and read them after that. A
 // session that moves to a new ID in between is missing from the list, but the
@@ -127,6 +128,7 @@ func (b *serverSide) list(ctx context.Context, owner string) (live, tombstones [
 	ctx, cancel := context.WithTimeout(ctx, b.opts.StoreTimeout)
 	defer cancel()
 	records, err := b.opts.Store.List(ctx, owner)
+	slices.SortFunc(records, func(a, b Record) int { return b.Created.Compare(a.Created) })
 	for _, rec := range records {
 		rec.Data = nil
 		if rec.Ended {
@@ -159,8 +161,9 @@ func (b *serverSide) live(ctx context.Context, owner string) ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := &pursuit{serverSide: b, logins: true, seen: make(map[string]bool)}
 	for _, rec := range unseen(tombstones, seen) { // the session moved between the lists
-		moved, err := b.newest(ctx, rec)
+		moved, err := p.newest(ctx, rec)
 		switch {
 		case err == nil:
 			moved.Data = nil
@@ -174,30 +177,26 @@ func (b *serverSide) live(ctx context.Context, owner string) ([]Record, error) {
 
 // newest loads the live record of a session that was under rec.ID, and may have moved
 // since. It returns [ErrNotFound] if there is none.
-func (b *serverSide) newest(ctx context.Context, rec Record) (Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.opts.StoreTimeout)
+func (p *pursuit) newest(ctx context.Context, rec Record) (Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.opts.StoreTimeout)
 	defer cancel()
-	for range maxMoves {
+	for {
 		var err error
-		if rec, err = b.next(ctx, rec, true); err != nil {
-			return Record{}, err
-		}
-		if !rec.Ended {
-			return rec, nil
+		if rec, err = p.next(ctx, rec); err != nil || !rec.Ended {
+			return rec, err
 		}
 	}
-	return Record{}, ErrNotFound
 }
 
-// endRecord ends the session in rec, or the one to which it has moved, and removes
-// its record.
-func (b *serverSide) endRecord(ctx context.Context, rec Record) error {
-	ctx, cancel := context.WithTimeout(ctx, b.opts.StoreTimeout)
+// endAndDelete ends the session in rec, or under the ID to which it has moved, and
+// removes its record.
+func (p *pursuit) endAndDelete(ctx context.Context, rec Record) error {
+	ctx, cancel := context.WithTimeout(ctx, p.opts.StoreTimeout)
 	defer cancel()
-	id, err := b.end(ctx, rec, "", true, time.Now())
+	id, err := p.end(ctx, rec, time.Now())
 	if err != nil {
 		return err
 	}
-	b.opts.Store.Delete(ctx, id) // if that fails, the tombstone expires
+	p.opts.Store.Delete(ctx, id) // if that fails, the tombstone expires
 	return nil
 }

@@ -17,10 +17,6 @@ const (
 	// in flight when it ends have arrived by then.
 	tombstoneLife = time.Minute
 
-	// maxMoves is how many times end follows a session to another ID. Each time, a
-	// request must have been faster.
-	maxMoves = 1000
-
 	// login stands in a tombstone before the ID of a session that began with Clear. It
 	// is not the session that ended: a logout leaves it alone.
 	login = "login "
@@ -243,7 +239,7 @@ func (b *serverSide) begin(ctx context.Context, s *Session, now time.Time) error
 		return err
 	}
 	// The tombstone of the old session names the new one, so that Revoke finds it.
-	_, err := b.end(ctx, r.previous, login+hashID(r.id), false, now)
+	_, err := (&pursuit{serverSide: b, successor: login + hashID(r.id)}).end(ctx, r.previous, now)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		b.delete(ctx, hashID(r.id))
 		return err
@@ -260,7 +256,7 @@ func (b *serverSide) logOut(ctx context.Context, r *record, now time.Time) error
 	if r.previous.ID == "" {
 		return nil // there was nothing, and there is nothing
 	}
-	ended, err := b.end(ctx, r.previous, "", false, now)
+	ended, err := (&pursuit{serverSide: b}).end(ctx, r.previous, now)
 	if err != nil {
 		return err
 	}
@@ -318,42 +314,60 @@ func (b *serverSide) bury(ctx context.Context, rec Record, successor string, now
 	return storeError(b.opts.Store.Delete(ctx, rec.ID))
 }
 
-// end ends the session in rec, and leaves a tombstone. If the session has moved to
-// another ID, end follows it, so that a logout wins over a Renew at the same time. With
-// logins it also follows to a session that began with Clear. end returns the ID of the
-// record that was live, or [ErrNotFound] if none was. A rec of version 0 is loaded
-// first.
-func (b *serverSide) end(ctx context.Context, rec Record, successor string, logins bool, now time.Time) (id string, err error) {
-	for range maxMoves {
+// pursuit ends sessions that may move to another ID at the same time: a logout must win
+// over a Renew, and a thief who renews a stolen session in a loop must not escape.
+type pursuit struct {
+	*serverSide
+	successor string          // for the tombstones: see bury
+	logins    bool            // whether to follow to a session that began with Clear
+	seen      map[string]bool // tombstones that were followed already; may be nil
+}
+
+// end ends the session in rec, or under the ID to which it has moved, and leaves a
+// tombstone. It returns the ID of the record that was live, or [ErrNotFound] if none
+// was. A rec of version 0 is loaded first.
+//
+// Following costs one Load for each move, and a move costs the thief a Load and two
+// saves. So end catches up, or its time runs out.
+func (p *pursuit) end(ctx context.Context, rec Record, now time.Time) (id string, err error) {
+	for {
 		if rec.Version > 0 && !rec.Ended {
-			err := b.bury(ctx, rec, successor, now)
+			err := p.bury(ctx, rec, p.successor, now)
 			if !errors.Is(err, ErrConflict) {
 				return rec.ID, err
 			}
 		}
-		if rec, err = b.next(ctx, rec, logins); err != nil {
+		if rec, err = p.next(ctx, rec); err != nil {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("%w: the session moved %d times while it was to be ended", ErrStore, maxMoves)
 }
 
 // next loads what became of a record that is not the newest: its newer version, or
-// from a tombstone the record to which the session has moved. With logins that can be
-// the record of a session that began with Clear. It returns [ErrNotFound] if there is
-// none, or if someone else owns it now.
-func (b *serverSide) next(ctx context.Context, rec Record, logins bool) (Record, error) {
+// from a tombstone the record to which the session has moved. It returns
+// [ErrNotFound] if there is none, if someone else owns it now, or if the tombstone was
+// seen before.
+func (p *pursuit) next(ctx context.Context, rec Record) (Record, error) {
 	id := rec.ID
 	if rec.Ended {
+		if p.seen[id] {
+			return Record{}, ErrNotFound
+		}
+		if p.seen != nil {
+			p.seen[id] = true
+		}
 		id = string(rec.Data)
 	}
-	if logins {
+	if p.logins {
 		id = strings.TrimPrefix(id, login)
 	}
 	if !isRecordID(id) {
 		return Record{}, ErrNotFound
 	}
-	newer, err := b.load(ctx, id)
+	if err := ctx.Err(); err != nil {
+		return Record{}, storeError(err)
+	}
+	newer, err := p.load(ctx, id)
 	switch {
 	case errors.Is(err, ErrCorrupt): // it opens no session
 		return Record{}, ErrNotFound
