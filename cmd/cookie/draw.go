@@ -95,7 +95,7 @@ func (p page) paint(colour, text string) string {
 func (p page) show(c cookie, parts session.Parts, v verdict) {
 	p.draw(c.value)
 	p.payload(c, parts.Payload)
-	p.line("signed", "%s, %s", parts.SignedAt.UTC().Format("2006-01-02 15:04:05 MST"), age(parts.SignedAt))
+	p.line("signed", "%s, %s%s", clock(parts.SignedAt), age(parts.SignedAt), oldEpoch(parts.SignedAt))
 	size := len(c.name) + len(c.value)
 	p.line("size", "%d of %d bytes, name and value", size, maxCookie)
 	if kindOf(parts.Payload) == values {
@@ -219,11 +219,12 @@ func members(object []byte) []member {
 }
 
 // indent spreads an object over lines. Numbers and the order of keys stay as they
-// are. One that is made to become gigabytes stays on its line.
+// are. An object that would become very large stays on one line.
 func indent(object []byte) string {
 	object = bytes.TrimSpace(object)
 	var out bytes.Buffer
-	if len(object)*depth(object) > maxIndented || json.Indent(&out, object, "", "  ") != nil {
+	size := int64(len(object)) * int64(depth(object)) // an int may have 32 bits
+	if size > maxIndented || json.Indent(&out, object, "", "  ") != nil {
 		return string(object)
 	}
 	return out.String()
@@ -264,6 +265,21 @@ func printable(text string) string {
 		}
 	}
 	return safe.String()
+}
+
+func clock(t time.Time) string {
+	return t.UTC().Format("2006-01-02 15:04:05 MST")
+}
+
+// oldEpoch explains a date before 2011. itsdangerous before 1.0, which old releases of
+// Flask used, counted the seconds from 2011 and not from 1970.
+func oldEpoch(signedAt time.Time) string {
+	epoch := time.Date(2011, time.January, 1, 0, 0, 0, 0, time.UTC)
+	if !signedAt.Before(epoch) {
+		return ""
+	}
+	signedAt = signedAt.Add(epoch.Sub(time.Unix(0, 0)))
+	return "\nor, if itsdangerous before 1.0 signed it, which counted from 2011: " + clock(signedAt)
 }
 
 // age says how long ago something was signed. It counts in seconds, as a Duration

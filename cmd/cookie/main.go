@@ -12,8 +12,8 @@
 //
 // What is in the cookie it reads without a secret, and so does anybody. With the
 // secret in SESSION_SECRET, or the one before it in SESSION_SECRET_OLD, it also
-// says whether the signature holds. How old a cookie may be is the server's to
-// say: here its age is shown and not judged.
+// says whether the signature holds, and warns of a secret that is too short. How old
+// a cookie may be is the server's to say: here its age is shown and not judged.
 //
 //	-name NAME  the cookie's name, which is part of what is signed: by default
 //	            the header's, or "session" where there is none
@@ -167,7 +167,7 @@ func verify(c cookie, parts session.Parts, newHash func() hash.Hash, env func(st
 		}
 		for i, salt := range salts(c.name, parts.Payload) {
 			// Secure is what New wants of some names. It makes no signature.
-			sessions, err := session.New([]byte(secret), &session.Options{
+			sessions, err := session.New(padded(secret), &session.Options{
 				Name: c.name, Salt: salt, Hash: newHash, Secure: true,
 			})
 			if err != nil {
@@ -179,12 +179,30 @@ func verify(c cookie, parts session.Parts, newHash func() hash.Hash, env func(st
 				if i > 0 {
 					text += "\nof Flask, which has it for every name: here it takes Options.Salt"
 				}
-				return verdict{held, text}, nil
+				return verdict{held, text + tooShort(variable, secret)}, nil
 			}
-			result = verdict{broken, whyBroken(err, c.name, parts.Signature, newHash().Size())}
+			text := whyBroken(err, c.name, parts.Signature, newHash().Size())
+			result = verdict{broken, text + tooShort(variable, secret)}
 		}
 	}
 	return result, nil
+}
+
+// minSecret is how many bytes session.New wants in a secret.
+const minSecret = 32
+
+// padded returns the secret with zero bytes after it if it is too short for
+// session.New. HMAC does the same to a short key, so the signature is the same.
+func padded(secret string) []byte {
+	return append([]byte(secret), make([]byte, max(0, minSecret-len(secret)))...)
+}
+
+// tooShort warns of a secret that can be guessed.
+func tooShort(variable, secret string) string {
+	if len(secret) >= minSecret {
+		return ""
+	}
+	return fmt.Sprintf("\nwarning: %s has %d bytes and can be guessed; a secret must have at least %d random bytes", variable, len(secret), minSecret)
 }
 
 // salts returns what may keep this cookie apart from others that are signed with
