@@ -381,6 +381,7 @@ func TestLongHeaderIs431(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		r.Close = true // on a connection that is used again, Go 1.27 lets 4 KiB more through
 		r.Header.Set("Cookie", strings.Repeat("x", size))
 		response, err := server.Client().Do(r)
 		if err != nil {
