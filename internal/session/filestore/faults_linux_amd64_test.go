@@ -1,32 +1,15 @@
 package filestore_test
 
 import (
-	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
+	"bytes"
+	"context"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
-)
 
-// onThread calls f on a thread of its own, after change, whose effect on the
-// thread ends with it.
-func onThread(t *testing.T, change func() syscall.Errno, f func()) {
-	t.Helper()
-	done := make(chan syscall.Errno)
-	go func() {
-		runtime.LockOSThread() // and no unlock: so the thread ends with the goroutine
-		errno := change()
-		if errno == 0 {
-			f()
-		}
-		done <- errno
-	}()
-	if errno := <-done; errno != 0 {
-		t.Skipf("this system does not let a test break it: %v", errno)
-	}
-}
+	"example.com/sessions/internal/session"
+)
 
 // call is a system call that fails with errno, if argument arg has a bit of mask.
 type call struct {
@@ -34,8 +17,17 @@ type call struct {
 	errno             syscall.Errno
 }
 
-// always is the mask of a call that fails whatever its arguments.
-const always = 0
+const (
+	// always is the mask of a call that fails whatever its arguments are.
+	always = 0
+
+	// long is the mask of a write of 64 KiB or more, and longData is what a record
+	// needs for one. Package testing and the runtime write on the same thread: a log
+	// of the files that the test opened, and 8 bytes that wake the network poller.
+	// Their writes are short, and must not fail.
+	long     = 0xffff0000
+	longData = 1 << 16
+)
 
 // deny has the kernel fail a system call of this thread from now on, with a
 // seccomp filter.
@@ -72,7 +64,7 @@ func TestAFailureAtAnyStepKeepsTheOldRecord(t *testing.T) {
 	}{
 		{"create", call{syscall.SYS_OPENAT, 2, syscall.O_CREAT, syscall.ENOSPC}, "ada"},
 		{"create, too many files", call{syscall.SYS_OPENAT, 2, syscall.O_CREAT, syscall.EMFILE}, "ada"},
-		{"write", call{syscall.SYS_WRITE, 0, always, syscall.ENOSPC}, "ada"},
+		{"write", call{syscall.SYS_WRITE, 2, long, syscall.ENOSPC}, "ada"},
 		{"sync", call{syscall.SYS_FSYNC, 0, always, syscall.EIO}, "ada"},
 		{"close", call{syscall.SYS_CLOSE, 0, always, syscall.EIO}, "ada"},
 		{"lock", call{syscall.SYS_FLOCK, 0, always, syscall.ENOLCK}, "ada"},
@@ -86,60 +78,78 @@ func TestAFailureAtAnyStepKeepsTheOldRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rec.Data, rec.Owner = []byte("secret"), step.owner
+			rec.Data, rec.Owner = bytes.Repeat([]byte("secret "), longData), step.owner
 			onThread(t, step.call.deny, func() { mustFail(t, "Save", s.Save(t.Context(), id, rec)) })
 			mustHold(t, s, id, "kept")
 			mustBeClean(t, dir)
 			mustSee(t, s, "ada", id)
 			if step.name != "close" { // where the file of the lock is still open
 				save(t, s, id, rec)
-				mustHold(t, s, id, "secret")
+				mustHold(t, s, id, string(rec.Data))
 			}
 		})
 	}
 }
 
-// TestADirectoryThatCannotBeWritten is without the rights of root, who may always
-// write.
-func TestADirectoryThatCannotBeWritten(t *testing.T) {
+// TestATombstoneThatCannotBeWritten has the kernel fail each kind of call that needs
+// room on the disk. The session ends all the same.
+func TestATombstoneThatCannotBeWritten(t *testing.T) {
 	dir := newDir(t)
-	s, id := open(t, dir), hash("a")
-	save(t, s, id, record("kept"))
-	other := record("bob's")
-	other.Owner = "bob"
-	save(t, s, hash("b"), other)
-
-	user := os.Getuid()
-	if user == 0 {
-		user = 65534
-	}
-	top := filepath.Dir(filepath.Dir(filepath.Dir(dir))) // which t.TempDir made
-	filepath.WalkDir(top, func(path string, _ fs.DirEntry, err error) error { return os.Lchown(path, user, -1) })
-	become := func() syscall.Errno {
-		id := uintptr(user)
-		_, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, id, id, id)
-		return errno
-	}
-
-	shard, bobs := "sessions/"+id[:2], "owners/"+hash("bob")[:2]+"/"+hash("bob")
-	for _, part := range []string{"tmp", bobs, shard} {
-		newDirMode(t, filepath.Join(dir, part), 0o500)
-		onThread(t, become, func() {
-			rec, err := s.Load(t.Context(), id)
-			mustBe(t, "Load", err, nil)
-			rec.Owner = "bob"
-			mustFail(t, "Save without writing to "+part, s.Save(t.Context(), id, rec))
-			if part == shard {
-				mustFail(t, "Delete without writing to "+part, s.Delete(t.Context(), id))
-			}
+	s := open(t, dir)
+	for _, step := range []struct {
+		name  string
+		call  call
+		owner string // of the tombstone; the record is ada's
+	}{
+		{"create, no space", call{syscall.SYS_OPENAT, 2, syscall.O_CREAT, syscall.ENOSPC}, "ada"},
+		{"create, over quota", call{syscall.SYS_OPENAT, 2, syscall.O_CREAT, syscall.EDQUOT}, "ada"},
+		{"write, no space", call{syscall.SYS_WRITE, 2, long, syscall.ENOSPC}, "ada"},
+		{"write, over quota", call{syscall.SYS_WRITE, 2, long, syscall.EDQUOT}, "ada"},
+		{"write, too large", call{syscall.SYS_WRITE, 2, long, syscall.EFBIG}, "ada"},
+		{"write, broken", call{syscall.SYS_WRITE, 2, long, syscall.EIO}, "ada"},
+		{"mark", call{syscall.SYS_MKDIRAT, 0, always, syscall.ENOSPC}, "bob"},
+		{"rename", call{syscall.SYS_RENAMEAT, 0, always, syscall.ENOSPC}, "ada"},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			id := hash("tombstone, " + step.name)
+			save(t, s, id, record("secret"))
+			tombstone := record(string(bytes.Repeat([]byte("x"), longData)))
+			tombstone.Owner, tombstone.Ended = step.owner, true
+			onThread(t, step.call.deny, func() {
+				tombstone.Version = 7
+				mustBe(t, "a stale tombstone", s.Save(t.Context(), id, tombstone), session.ErrConflict)
+				mustHold(t, s, id, "secret")
+				tombstone.Version = 1
+				mustBe(t, "Save of the tombstone", s.Save(t.Context(), id, tombstone), nil)
+			})
+			mustBeEnded(t, s, id)
+			mustBeClean(t, dir)
 		})
-		mustHold(t, s, id, "kept")
-		mustSee(t, s, "ada", id)
-		mustBeClean(t, dir)
-		newDirMode(t, filepath.Join(dir, part), 0o700)
 	}
-	onThread(t, become, func() {
-		mustBe(t, "Save again", s.Save(t.Context(), hash("c"), record("written again")), nil)
-		mustHold(t, s, hash("c"), "written again")
+}
+
+// TestATombstoneThatCannotBeSaved: an error that is not the disk's removes nothing.
+func TestATombstoneThatCannotBeSaved(t *testing.T) {
+	s, id := open(t, newDir(t)), hash("a")
+	save(t, s, id, record("kept"))
+	tombstone := record("")
+	tombstone.Version, tombstone.Ended = 1, true
+
+	wrong := tombstone
+	wrong.Owner = "a\xff"
+	mustFail(t, "an owner that is not text", s.Save(t.Context(), id, wrong))
+	wrong = tombstone
+	wrong.Expires = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+	mustFail(t, "a time that JSON does not have", s.Save(t.Context(), id, wrong))
+	mustBe(t, "a context that ends", s.Save(&endsAfter{t.Context(), 1}, id, tombstone), context.Canceled)
+	onThread(t, call{syscall.SYS_FLOCK, 0, always, syscall.ENOLCK}.deny, func() {
+		mustFail(t, "no lock", s.Save(t.Context(), id, tombstone))
+	})
+	mustHold(t, s, id, "kept")
+
+	wrong = tombstone
+	wrong.Version = 0 // there is no record that it ends
+	onThread(t, call{syscall.SYS_OPENAT, 2, syscall.O_CREAT, syscall.ENOSPC}.deny, func() {
+		mustFail(t, "a tombstone of nothing", s.Save(t.Context(), hash("nothing"), wrong))
 	})
 }

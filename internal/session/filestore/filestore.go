@@ -1,41 +1,43 @@
-// Package filestore keeps each session in a file of its own: the default for a
-// program on one machine, which needs nothing but a directory.
+// Package filestore keeps each session in a file. It is the default for a program on
+// one machine, because it needs nothing but a directory.
 //
 //	DIR/sessions/4f/4f0c…   a record; its name is the hash of its session ID
 //	DIR/owners/a1/a19b…/…   an empty file for each record of an owner, for List
-//	DIR/locks/4f            locked while a record 4f… is changed
+//	DIR/locks/4f            locked while a record 4f… is replaced or removed
 //	DIR/tmp/…               records that are being written
 //
-// What is in the directory opens no session, as the names are hashes and a
-// session ID cannot be got back from them. But it can be read there what visitors
-// stored: the directory is 0700 and the files are 0600, and a directory in use
-// that others can enter is refused. (Windows has no such modes; there the directory's
-// access list decides.)
+// Someone who reads these files cannot open a session with them, because the names
+// are hashes of the session IDs. But they can read what visitors stored. So the
+// directory is 0700 and the files are 0600, and New refuses a directory that others
+// can enter, that belongs to another user, or that another user could replace.
+// (Windows has no such modes and owners. There the access list of the directory
+// decides, and New checks nothing.)
 //
-// A session survives a restart and a kill -9: each save writes a new file, syncs
-// it to the disk, renames it over the old one and syncs the directory, so that a
-// record is the old one or the new one and never a mixture. A power cut takes
-// nothing that was saved, if the disk keeps what it says it has synced (Windows
-// cannot sync a directory: there a power cut may undo the last saves, whole). An
-// error of the last step is the one doubtful case: the record may be the new one.
-// A record that somebody else damaged is told by its checksum.
+// A session survives a restart and a kill -9. Each save writes a new file, syncs it
+// to the disk, renames it over the old one and syncs the directory. So a record is
+// the old one or the new one and never a mixture. A power cut takes nothing that was
+// saved, if the disk keeps what it says it has synced. (Windows cannot sync a
+// directory. There a power cut may undo the last saves, each as a whole.) When the
+// last step fails, Save returns an error and the record may be the new one. Checksums
+// find a file that was damaged.
 //
 // Any number of processes on one machine may use the directory, where the system
 // has flock: Linux, macOS, the BSDs and illumos. Elsewhere, as on Windows, one
 // process may, with one Store. Do not share it over a network file system.
 //
-// The directory is opened anew for each call. So one that was moved, removed or
-// replaced by a file makes every call fail, rather than tell every visitor that
-// there is no such session; and all is well again, without a restart, as soon as
-// it is back, or an empty one is in its place. The store makes what is missing in
-// the directory, but the directory itself only in [New].
+// Each call opens the directory again. So every call fails while the directory is
+// moved away, removed or replaced by a file. It must fail, because a visitor who is
+// told that there is no such session loses it. The calls work again, without a
+// restart, as soon as the directory is back or an empty one is in its place. The
+// store makes what is missing in the directory, but only [New] makes the directory.
 //
-// To back up, copy the directory, while the program runs or not: each file is
-// whole at any time. tmp and locks are not needed. Who restores a copy restores
-// the sessions that have ended since, too.
+// To back up, copy the directory at any time: each file is whole at any moment. tmp
+// and locks are not needed. Restoring a copy also restores the sessions that have
+// ended since it was made.
 //
-// Read this file first, then record.go (the file of a record), owners.go (the
-// index for List), sweep.go (what goes by itself), dir.go and lock_unix.go.
+// Read this file first, then record.go (the file of a record), owners.go (the index
+// for List), commit.go (one sync for many saves), sweep.go (what runs by itself),
+// dir.go, owner_unix.go (who can replace the directory) and lock_unix.go.
 package filestore
 
 import (
@@ -46,29 +48,41 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"example.com/sessions/internal/session"
 )
 
 // shards is how many directories the records are spread over, so that each stays
-// small, and how many locks there are: one for each first byte of an ID.
+// small. There is one for each first byte of an ID, with a lock of its own.
 const shards = 256
+
+// maxWriters is how many records a store writes at the same time. A write that waits
+// for the disk takes a thread of the system, and Go ends a program that has 10,000.
+const maxWriters = 1024
 
 // Store is a [session.Store] in a directory.
 type Store struct {
-	dir    string
-	turns  [shards]chan struct{} // full while a goroutine changes a record of the shard
-	ctx    context.Context       // ends when the store is closed
-	cancel context.CancelFunc
-	swept  chan struct{} // closed when the sweeper has stopped
+	dir     string
+	writers chan struct{}         // as many as records are being written
+	turns   [shards]chan struct{} // full while a goroutine has the lock of the shard
+	commits [shards]commits
+	ctx     context.Context // ends when the store is closed
+	cancel  context.CancelFunc
+	swept   chan struct{} // closed when the sweeper has stopped
 }
 
-// New returns a store in dir, which it makes, with its parents, if it is not
-// there. It closes an empty directory to others than its owner, and refuses one
-// that holds something and that others can enter: it may be /tmp, named by
-// mistake. Close the store to stop the goroutine that removes what has expired.
+// New returns a store in dir. Close the store to stop the goroutine that removes
+// what has expired.
+//
+// New makes dir, with its parents, if it is missing. It closes an empty directory
+// to others. It refuses a directory that holds something and that others can enter,
+// because that may be /tmp, named by mistake.
+//
+// It also refuses a directory that belongs to another user than that of this
+// process, and one that another user could replace: each directory and symbolic link
+// on the way to it must belong to this user or to root, and others may write to none
+// of them unless it is sticky, as /tmp is.
 func New(dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir) // the program may change its working directory
 	if err != nil {
@@ -77,10 +91,7 @@ func New(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("session: filestore: %w", err)
 	}
-	if names, err := os.ReadDir(dir); err == nil && len(names) == 0 {
-		os.Chmod(dir, 0o700) // if it cannot, open says so
-	}
-	s := &Store{dir: dir, swept: make(chan struct{})}
+	s := &Store{dir: dir, writers: make(chan struct{}, maxWriters), swept: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for i := range s.turns {
 		s.turns[i] = make(chan struct{}, 1)
@@ -93,8 +104,12 @@ func New(dir string) (*Store, error) {
 	return s, nil
 }
 
-// begin makes what the directory lacks, and removes what a kill left.
+// begin checks the directory, makes what it lacks, and removes what a kill left.
 func (s *Store) begin() error {
+	if err := checkWay(s.dir); err != nil {
+		return failure(err)
+	}
+	closeEmpty(s.dir)
 	root, err := s.open(s.ctx)
 	if err != nil {
 		return err
@@ -106,18 +121,17 @@ func (s *Store) begin() error {
 	return failure(sweepTemps(root))
 }
 
-// Close stops the sweeper and waits for it. Calls that are under way end as
-// usual, later ones fail with [fs.ErrClosed]. It returns nil, and may be called
-// again.
+// Close stops the sweeper and waits for it. Calls that have begun end as usual.
+// Later calls fail with [fs.ErrClosed]. Close returns nil, and may be called again.
 func (s *Store) Close() error {
 	s.cancel()
 	<-s.swept
 	return nil
 }
 
-// Load is that of [session.Store]. What is there and no file, such as a symbolic
-// link, is not followed: it is [session.ErrCorrupt]. It waits for nobody, as a
-// save puts the record in its place at one stroke.
+// Load implements [session.Store]. It follows no symbolic link: what is not a file
+// of this user is [session.ErrCorrupt]. It waits for no lock, because a save puts a
+// record in its place in one step.
 func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
 	if !isID(id) {
 		return session.Record{}, session.ErrNotFound
@@ -127,33 +141,48 @@ func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
 		return session.Record{}, err
 	}
 	defer root.Close()
-	rec, err := live(root, id)
+	rec, err := read(root, id)
+	if err == nil && expired(rec) {
+		return session.Record{}, session.ErrNotFound
+	}
 	return rec, failure(err)
 }
 
-// Save is that of [session.Store]. It replaces what is no readable record if
-// rec.Version is 0, and is [session.ErrCorrupt] otherwise, as there is no version
-// to compare. The owner must be valid UTF-8, and id 64 hexadecimal digits. When it
-// fails the old record stands, and no other file is left. It waits no longer than
-// ctx for others, but a disk that hangs cannot be interrupted.
+// Save implements [session.Store]. The owner must be valid UTF-8, and id 64
+// hexadecimal digits.
+//
+// A save of version 0 replaces what cannot be read. Another save of it is
+// [session.ErrCorrupt], unless the version can be read and only the data cannot.
+//
+// When Save fails, the old record stays and no other file is left. But a tombstone
+// that cannot be written, as on a full disk, removes the record: the session ends
+// without one, and Save returns nil.
+//
+// Save waits for others no longer than ctx. It cannot interrupt a disk that hangs.
 func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 	if !isID(id) {
-		return errors.New("session: filestore: the ID of a record is 64 hexadecimal digits, in lower case")
+		return errors.New("session: filestore: the ID of a record must be 64 hexadecimal digits, in lower case")
 	}
 	rec.ID = id
-	return s.change(ctx, id, func(root *os.Root) error { return save(ctx, root, rec) })
+	next := rec
+	next.Version++
+	file, err := encode(next)
+	if err != nil {
+		return failure(err)
+	}
+	return s.change(ctx, func(root *os.Root) error { return s.save(ctx, root, rec, file) })
 }
 
-// Delete is that of [session.Store].
+// Delete implements [session.Store]. It needs no room on the disk.
 func (s *Store) Delete(ctx context.Context, id string) error {
 	if !isID(id) {
-		return ctx.Err() // there is none
+		return ctx.Err() // there is no such record
 	}
-	return s.change(ctx, id, func(root *os.Root) error { return remove(ctx, root, id) })
+	return s.change(ctx, func(root *os.Root) error { return s.remove(ctx, root, id) })
 }
 
-// List is that of [session.Store]. It leaves out what cannot be read, which is
-// nobody's session.
+// List implements [session.Store]. It leaves out a record whose owner cannot be
+// read, because it is not known whose it is.
 func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error) {
 	root, err := s.open(ctx)
 	if err != nil {
@@ -164,7 +193,7 @@ func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error
 	return records, failure(err)
 }
 
-// open opens the directory, and refuses it if others can enter it.
+// open opens the directory, and checks it each time: it may have been replaced.
 func (s *Store) open(ctx context.Context) (*os.Root, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -176,33 +205,21 @@ func (s *Store) open(ctx context.Context) (*os.Root, error) {
 	if err != nil {
 		return nil, failure(err)
 	}
-	info, err := root.Stat(".")
-	if err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		err = fmt.Errorf("others can enter %s: give it to the sessions alone (chmod 700), or name another directory", s.dir)
-	}
-	if err != nil {
+	if err := checkRoot(root); err != nil {
 		root.Close()
 		return nil, failure(err)
 	}
 	return root, nil
 }
 
-// change calls do while no other goroutine changes a record of the shard. When
-// the directory turns out to be empty, as after somebody removed it and made it
-// again, do is called once more, on one that has everything.
-func (s *Store) change(ctx context.Context, id string, do func(*os.Root) error) error {
+// change calls do with the directory. If something is missing there, as after
+// someone emptied the directory, it makes what is missing and calls do once more.
+func (s *Store) change(ctx context.Context, do func(*os.Root) error) error {
 	root, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	turn := s.turns[shardNumber(id)]
-	select {
-	case turn <- struct{}{}:
-		defer func() { <-turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	err = do(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = prepare(root); err == nil {
@@ -212,32 +229,82 @@ func (s *Store) change(ctx context.Context, id string, do func(*os.Root) error) 
 	return failure(err)
 }
 
-// save writes the record beside the old one and puts it in its place. It compares
-// versions twice: first so as not to write for nothing, and again where it counts,
-// under the lock. The lock is not held while the disk takes the record, so that no
-// process keeps the others out for long.
-func save(ctx context.Context, root *os.Root, rec session.Record) error {
-	if _, err := compare(root, rec.ID, rec.Version); err != nil {
+// lock keeps goroutines and, where the system has flock, other processes from
+// changing a record of the shard, until unlock is called. It is held for a
+// comparison and a rename. No one holds it while a disk writes or syncs, because
+// then one slow save would delay all others of the shard.
+func (s *Store) lock(ctx context.Context, root *os.Root, id string) (unlock func(), err error) {
+	turn := s.turns[shardNumber(id)]
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	release, err := flock(ctx, root, id)
+	if err != nil {
+		<-turn
+		return nil, err
+	}
+	return func() { release(); <-turn }, nil
+}
+
+// save stores the file of a record, and returns when the disk has it. A tombstone
+// that fails to be stored ends the session in another way: see [Store.Save].
+func (s *Store) save(ctx context.Context, root *os.Root, rec session.Record, file []byte) error {
+	err := s.put(ctx, root, rec, file)
+	if rec.Ended && rec.Version > 0 && isOfTheDisk(err) {
+		err = s.end(ctx, root, rec)
+	}
+	if err != nil {
 		return err
 	}
-	next, temp := rec, "tmp/"+rand.Text()
-	next.Version++
-	err := write(root, temp, next)
+	return s.sync(root, rec.ID)
+}
+
+// put writes the file beside the old one, and then puts it in its place. It compares
+// versions twice: here, so that it does not write in vain, and under the lock, where
+// the comparison decides.
+func (s *Store) put(ctx context.Context, root *os.Root, rec session.Record, file []byte) error {
+	old, err := compare(root, rec.ID, rec.Version)
+	if err != nil {
+		return err
+	}
+	temp := "tmp/" + rand.Text()
+	err = s.write(ctx, root, temp, file)
+	if err == nil && old.Owner != rec.Owner {
+		// The new owner's mark must be on the disk before the record. It is made here
+		// and not under the lock, because it is synced. If the save then fails, a mark
+		// without a record is left, which does no harm.
+		err = mark(root, rec.Owner, rec.ID, false)
+	}
 	if err == nil {
-		err = replace(ctx, root, temp, rec)
+		err = s.replace(ctx, root, temp, rec)
 	}
 	if err != nil {
 		root.Remove(temp)
-		return err
 	}
-	return syncDir(root, shardDir(rec.ID))
+	return err
 }
 
-// replace puts what is in temp in the record's place, and keeps the owner's index
-// right at each moment at which this process may be killed: the index may name a
-// record that is not there, but every record is in it.
-func replace(ctx context.Context, root *os.Root, temp string, rec session.Record) error {
-	unlock, err := lock(ctx, root, rec.ID)
+// write makes the file of a record, and returns when the disk has it.
+func (s *Store) write(ctx context.Context, root *os.Root, name string, file []byte) error {
+	select {
+	case s.writers <- struct{}{}:
+		defer func() { <-s.writers }()
+		return write(root, name, file)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sync returns when the disk has the name of the record, or no longer has it.
+func (s *Store) sync(root *os.Root, id string) error {
+	return s.commits[shardNumber(id)].sync(root, shardDir(id))
+}
+
+// replace puts what is in temp in the record's place.
+func (s *Store) replace(ctx context.Context, root *os.Root, temp string, rec session.Record) error {
+	unlock, err := s.lock(ctx, root, rec.ID)
 	if err != nil {
 		return err
 	}
@@ -246,7 +313,10 @@ func replace(ctx context.Context, root *os.Root, temp string, rec session.Record
 	if err != nil {
 		return err
 	}
-	if err := mark(root, rec.Owner, rec.ID, old.Owner == rec.Owner); err != nil {
+	// A mark may get lost: to a sweep that saw no record yet, to a Delete, or to a
+	// program that removes old files. So each save looks for it. This syncs only a
+	// mark that was lost.
+	if err := mark(root, rec.Owner, rec.ID, true); err != nil {
 		return err
 	}
 	if err := rename(root, temp, recordFile(rec.ID)); err != nil {
@@ -258,12 +328,41 @@ func replace(ctx context.Context, root *os.Root, temp string, rec session.Record
 	return nil
 }
 
-// compare returns the record that a save of this version replaces, a zero one if
-// there is none to be read.
+// end removes the record that a tombstone could not replace, if it is of the
+// version that the tombstone was to replace.
+func (s *Store) end(ctx context.Context, root *os.Root, rec session.Record) error {
+	unlock, err := s.lock(ctx, root, rec.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	old, err := compare(root, rec.ID, rec.Version)
+	if err != nil {
+		return err
+	}
+	return drop(root, rec.ID, old.Owner)
+}
+
+// isOfTheDisk reports whether err says that the disk failed, and not what became of
+// the record. A missing directory is no failure of the disk: [Store.change] makes it.
+func isOfTheDisk(err error) bool {
+	for _, other := range []error{nil, session.ErrNotFound, session.ErrConflict, session.ErrCorrupt, fs.ErrNotExist} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	return true
+}
+
+// compare returns the head of the record that a save of this version replaces. It
+// returns a zero one if there is no such record, or none that can be read.
 func compare(root *os.Root, id string, version int64) (session.Record, error) {
-	old, err := read(root, id)
+	old, err := readHead(root, recordFile(id), id)
 	if err == nil && expired(old) {
 		err = session.ErrNotFound
+	}
+	if err == nil && version == 0 {
+		_, err = read(root, id) // damaged data may be replaced, too
 	}
 	switch {
 	case version == 0 && (errors.Is(err, session.ErrNotFound) || errors.Is(err, session.ErrCorrupt)):
@@ -274,37 +373,38 @@ func compare(root *os.Root, id string, version int64) (session.Record, error) {
 	return old, err
 }
 
-// remove removes a record, and syncs: a power cut must not log anybody in again.
-func remove(ctx context.Context, root *os.Root, id string) error {
-	unlock, err := lock(ctx, root, id)
+// remove removes a record, and returns when the disk has removed it: after a power
+// cut the session must not open again. If there is no record, it syncs too, because
+// the one who removed it may not have synced yet.
+func (s *Store) remove(ctx context.Context, root *os.Root, id string) error {
+	if err := s.removeIf(ctx, root, id, func(session.Record) bool { return true }); err != nil {
+		return err
+	}
+	return s.sync(root, id)
+}
+
+// removeIf removes a record that passes the test, which is made under the lock. A
+// record that cannot be read is tested as a zero one.
+func (s *Store) removeIf(ctx context.Context, root *os.Root, id string, test func(session.Record) bool) error {
+	unlock, err := s.lock(ctx, root, id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	rec, _ := read(root, id) // it goes even if it cannot be read
-	if err := drop(root, id, rec.Owner); err != nil {
-		return err
+	rec, _ := readHead(root, recordFile(id), id)
+	if !test(rec) {
+		return nil
 	}
-	return syncDir(root, shardDir(id))
+	return drop(root, id, rec.Owner)
 }
 
-// drop removes a record and then what the index has of it, in this order: see
-// replace.
+// drop removes a record and then its mark. The order matters: see owners.go.
 func drop(root *os.Root, id, owner string) error {
 	if err := root.Remove(recordFile(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	unmark(root, owner, id)
 	return nil
-}
-
-// live returns a record that has not expired.
-func live(root *os.Root, id string) (session.Record, error) {
-	rec, err := read(root, id)
-	if err == nil && expired(rec) {
-		return session.Record{}, session.ErrNotFound
-	}
-	return rec, err
 }
 
 func expired(rec session.Record) bool {

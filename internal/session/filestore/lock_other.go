@@ -9,8 +9,8 @@ import (
 
 const nonblock = 0
 
-// lock does not lock: there is no flock here, and so the directory is for one
-// process and one store, whose goroutines take turns.
-func lock(ctx context.Context, root *os.Root, id string) (unlock func(), err error) {
+// flock does not lock, because the system has no such call. So one process may use
+// the directory, with one store: see [Store.lock].
+func flock(ctx context.Context, root *os.Root, id string) (unlock func(), err error) {
 	return func() {}, ctx.Err()
 }

@@ -4,23 +4,29 @@ package filestore
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
 )
 
-// nonblock makes opening a FIFO return at once, without anybody at its other end.
+// nonblock makes opening a FIFO return at once, even if its other end is closed.
 const nonblock = syscall.O_NONBLOCK
 
-// lock keeps other processes, and other stores of this one, from changing a record
-// of the shard, until unlock is called. The system gives the lock up when a process
-// dies, however it does. There is no way to wait for flock and for ctx, so this
-// asks again and again; of one store no more than one goroutine does.
-func lock(ctx context.Context, root *os.Root, id string) (unlock func(), err error) {
+// flock keeps other processes, and other stores of this one, from changing a record
+// of the shard, until unlock is called. The system unlocks when a process dies,
+// however it dies. There is no way to wait for both flock and ctx, so this asks
+// again and again. In each store, one goroutine a shard does: see [Store.lock].
+func flock(ctx context.Context, root *os.Root, id string) (unlock func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	f, err := root.OpenFile(lockFile(id), os.O_RDWR|os.O_CREATE|nonblock, 0o600)
+	// A lock that is there must open on a full disk, too, and so without O_CREATE.
+	f, err := root.OpenFile(lockFile(id), os.O_RDWR|nonblock, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = root.OpenFile(lockFile(id), os.O_RDWR|os.O_CREATE|nonblock, 0o600)
+	}
 	if err != nil {
 		return nil, err
 	}

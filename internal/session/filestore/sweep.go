@@ -9,22 +9,24 @@ import (
 	"os"
 	"path"
 	"time"
+
+	"example.com/sessions/internal/session"
 )
 
 const (
-	// sweepEvery is the time between two steps of the sweeper, each of which looks
-	// at one shard: so at each about once an hour.
+	// sweepEvery is the time between two steps of the sweeper. Each step looks at one
+	// shard, so that the sweeper comes to each shard about once an hour.
 	sweepEvery = 15 * time.Second
 
-	// tempAge is the age at which a temporary file is what a kill left. No save
-	// takes that long, unless its disk hangs: then it begins anew.
+	// tempAge is the age at which a temporary file is what a kill left. No save takes
+	// that long, unless its disk hangs. Such a save then writes its file again.
 	tempAge = time.Minute
 )
 
-// sweeper removes, until the store is closed, what no Delete does. It begins
-// anywhere, as a program that is often restarted would else never come to the
-// last shards. What fails is tried again in an hour; a disk that fails shows in
-// Load and Save.
+// sweeper removes what has expired, until the store is closed. It begins at any
+// shard, because otherwise a program that is often restarted would never come to the
+// last ones. It ignores errors, because it tries again in an hour, and Load and Save
+// report a disk that fails.
 func (s *Store) sweeper() {
 	defer close(s.swept)
 	tick := time.NewTicker(sweepEvery)
@@ -66,7 +68,7 @@ func sweepTemps(root *os.Root) error {
 }
 
 // sweepRecords removes the expired records of a shard. It leaves what it cannot
-// read, for somebody to look at.
+// read, so that a person can look at it.
 func (s *Store) sweepRecords(ctx context.Context, root *os.Root, dir string) error {
 	ids, err := names(root, dir)
 	for _, id := range ids {
@@ -76,28 +78,17 @@ func (s *Store) sweepRecords(ctx context.Context, root *os.Root, dir string) err
 		if !isID(id) {
 			continue
 		}
-		if rec, readErr := read(root, id); readErr == nil && expired(rec) {
-			err = errors.Join(err, s.change(ctx, id, func(root *os.Root) error {
-				return removeExpired(ctx, root, id)
-			}))
+		if rec, readErr := readHead(root, recordFile(id), id); readErr == nil && expired(rec) {
+			err = errors.Join(err, s.removeExpired(ctx, root, id))
 		}
 	}
 	return err
 }
 
-// removeExpired removes a record if it is still expired under the lock: its name
-// may have been given to a new one. It need not be synced.
-func removeExpired(ctx context.Context, root *os.Root, id string) error {
-	unlock, err := lock(ctx, root, id)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	rec, err := read(root, id)
-	if err != nil || !expired(rec) {
-		return nil
-	}
-	return drop(root, id, rec.Owner)
+// removeExpired removes a record if it is still expired under the lock. Its name
+// may belong to a new record by then. A power cut may undo this, so it is not synced.
+func (s *Store) removeExpired(ctx context.Context, root *os.Root, id string) error {
+	return s.removeIf(ctx, root, id, func(rec session.Record) bool { return rec.ID == id && expired(rec) })
 }
 
 // sweepOwners looks at the marks of a shard of owners.
@@ -120,9 +111,7 @@ func (s *Store) sweepOwner(ctx context.Context, root *os.Root, dir string) error
 		}
 		if isID(id) && isGone(root, id) {
 			left--
-			err = errors.Join(err, s.change(ctx, id, func(root *os.Root) error {
-				return removeMark(ctx, root, dir, id)
-			}))
+			err = errors.Join(err, s.removeMark(ctx, root, dir, id))
 		}
 	}
 	if left == 0 {
@@ -131,10 +120,10 @@ func (s *Store) sweepOwner(ctx context.Context, root *os.Root, dir string) error
 	return err
 }
 
-// removeMark removes a mark if the record is still not there under the lock: a
-// save puts the mark first.
-func removeMark(ctx context.Context, root *os.Root, dir, id string) error {
-	unlock, err := lock(ctx, root, id)
+// removeMark removes a mark if the record is still missing under the lock, because
+// a save makes the mark first.
+func (s *Store) removeMark(ctx context.Context, root *os.Root, dir, id string) error {
+	unlock, err := s.lock(ctx, root, id)
 	if err != nil {
 		return err
 	}

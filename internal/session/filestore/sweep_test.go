@@ -179,7 +179,7 @@ func TestWhatACrashLeavesIsSwept(t *testing.T) {
 		t.Errorf("temporary files %v, want the young one, which is being written", temps)
 	}
 	if _, err := os.Stat(ours); err != nil {
-		t.Errorf("what nobody can read went: %v", err)
+		t.Errorf("what no one can read went: %v", err)
 	}
 
 	if err := os.Chtimes(young, past, past); err != nil {
@@ -206,7 +206,7 @@ func TestTheSweeperLooksAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	err = errors.Join(removeMark(t.Context(), root, ownerDir("ada"), id), removeExpired(t.Context(), root, id))
+	err = errors.Join(s.removeMark(t.Context(), root, ownerDir("ada"), id), s.removeExpired(t.Context(), root, id))
 	if records, listErr := s.List(t.Context(), "ada"); err != nil || listErr != nil || len(records) != 1 {
 		t.Errorf("%v, List = %v, %v", err, records, listErr)
 	}

@@ -4,6 +4,7 @@ package filestore_test
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,8 +18,9 @@ func mkfifo(name string) error { return syscall.Mkfifo(name, 0o600) }
 
 // TestModes runs with the umask that hides most mistakes, 0.
 func TestModes(t *testing.T) {
+	top := t.TempDir() // with another umask: New refuses a directory that others could replace
 	defer syscall.Umask(syscall.Umask(0))
-	dir := filepath.Join(t.TempDir(), "a", "b")
+	dir := filepath.Join(top, "a", "b")
 	s, id := open(t, dir), hash("a")
 	save(t, s, id, record("x"))
 	if err := os.Chmod(fileOf(dir, id), 0o644); err != nil {
@@ -45,6 +47,41 @@ func TestModes(t *testing.T) {
 	if n < 256 {
 		t.Errorf("%d files and directories: that cannot be all", n)
 	}
+}
+
+// TestSavesWriteBeforeTheyLock has another process hold the lock of a shard. All
+// saves of the shard have written their files by then, so that no one holds the lock
+// while a disk writes.
+func TestSavesWriteBeforeTheyLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const savers = 10
+		dir := newDir(t)
+		s, id := open(t, dir), hash("a")
+		save(t, s, id, record("0"))
+		held, err := os.Open(filepath.Join(dir, "locks", id[:2]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Close()
+		if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		results := make(chan error)
+		for i := range savers {
+			go func() { results <- s.Save(t.Context(), id[:2]+hash(fmt.Sprint(i))[2:], record("new")) }()
+		}
+		synctest.Wait()
+		temps, err := os.ReadDir(filepath.Join(dir, "tmp"))
+		if err != nil || len(temps) != savers {
+			t.Errorf("%d saves have written, %v, want all %d", len(temps), err, savers)
+		}
+		held.Close()
+		for range savers {
+			mustBe(t, "Save", <-results, nil)
+		}
+		mustBeClean(t, dir)
+		s.Close()
+	})
 }
 
 // TestWaitingEndsWithTheContext has another process's lock in the way.
