@@ -278,7 +278,7 @@ func TestDeadConnectionsAreFoundOnce(t *testing.T) {
 		if restarted.CompareAndSwap(true, false) {
 			return ""
 		}
-		return "*6\r\n" + strings.Repeat("$-1\r\n", 6)
+		return nothing(len(fields))
 	})
 	s := srv.store(t)
 	var all []*conn
@@ -360,7 +360,7 @@ func TestClosedStoreRefuses(t *testing.T) {
 
 func TestReplyToSomethingElseIsAnError(t *testing.T) {
 	for _, reply := range []string{
-		"+OK\r\n", ":1\r\n", "$-1\r\n", "*0\r\n", "*1\r\n$1\r\na\r\n", "*7\r\n" + strings.Repeat("$-1\r\n", 7),
+		"+OK\r\n", ":1\r\n", "$-1\r\n", "*0\r\n", "*1\r\n$1\r\na\r\n", nothing(len(fields) + 1),
 	} {
 		srv := serve(t, func([]any) string { return reply })
 		s := srv.store(t)
@@ -385,3 +385,7 @@ func TestTooLargeRecordIsRefusedBeforeItIsSent(t *testing.T) {
 		t.Errorf("a byte more: %v, want ErrValue", err)
 	}
 }
+
+// nothing is the reply to a command that asks for n fields of a record that is not
+// there.
+func nothing(n int) string { return fmt.Sprintf("*%d\r\n", n) + strings.Repeat("$-1\r\n", n) }

@@ -423,7 +423,7 @@ func use(ctx context.Context, s *Store, id, owner string, what int) (string, err
 		if err != nil {
 			return "", err
 		}
-		return string(records[0].Data), nil
+		return records[0].Owner, nil
 	}
 	rec, err := s.Load(ctx, id)
 	if err != nil || what > 1 {

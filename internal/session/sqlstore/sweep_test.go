@@ -25,7 +25,7 @@ func (d *database) expire(n int) {
 	defer d.mu.Unlock()
 	for i := range n {
 		id := fmt.Sprint("expired ", i)
-		d.table[id] = row{id, []byte("{}"), "", int64(0), int64(0), now() - 1, int64(1)}
+		d.table[id] = row{id, "", int64(0), int64(0), now() - 1, int64(1), false, []byte("{}")}
 	}
 }
 

@@ -53,7 +53,7 @@ func sqlite() engine {
 			return func() { must(t, exec1(db, "ROLLBACK")) }
 		},
 		fill: `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < $1)
-INSERT INTO sessions SELECT lower(hex(randomblob(32))), zeroblob(200), CASE i % 10 WHEN 0 THEN 'user' || i ELSE '' END, 0, 0, $2 + i, 1 FROM n`,
+INSERT INTO sessions (id, data, owner, created, used, expires, version) SELECT lower(hex(randomblob(32))), zeroblob(200), CASE i % 10 WHEN 0 THEN 'user' || i ELSE '' END, 0, 0, $2 + i, 1 FROM n`,
 		plan: sqlitePlan,
 	}
 }
@@ -77,7 +77,7 @@ func postgres(t testing.TB, settings string) engine {
 			must(t, err)
 			return func() { tx.Rollback() }
 		},
-		fill: `INSERT INTO sessions SELECT encode(sha256(i::text::bytea), 'hex'), decode(repeat('00', 200), 'hex'), CASE i % 10 WHEN 0 THEN 'user' || i ELSE '' END, 0, 0, $2::bigint + i, 1 FROM generate_series(1, $1) i`,
+		fill: `INSERT INTO sessions (id, data, owner, created, used, expires, version) SELECT encode(sha256(i::text::bytea), 'hex'), decode(repeat('00', 200), 'hex'), CASE i % 10 WHEN 0 THEN 'user' || i ELSE '' END, 0, 0, $2::bigint + i, 1 FROM generate_series(1, $1) i`,
 		plan: postgresPlan,
 	}
 }
@@ -138,6 +138,7 @@ func testEngine(t *testing.T, e engine) {
 		{"it is a store", isStore},
 		{"the lesson's lines open one", lessonOpens},
 		{"many make the table at once", createRace},
+		{"many bring an old table up to date at once", upgradeRace},
 		{"two processes lose nothing", processesLoseNothing},
 		{"a sweep loses no session", sweepLosesNothing},
 		{"a database that waits is a 503 in time", waitingIs503},
@@ -226,31 +227,90 @@ func lessonOpens(t *testing.T, e engine) {
 
 func createRace(t *testing.T, e engine) {
 	for range 5 {
-		source := e.fresh(t)
-		var stores []*sqlstore.Store
-		for range 8 {
-			db := mustOpen(t, e, source)
-			must(t, db.Ping())
-			s := sqlstore.New(db, e.dialect)
-			t.Cleanup(func() { s.Close() })
-			stores = append(stores, s)
-		}
-		start := make(chan bool)
-		var wg sync.WaitGroup
-		for _, s := range stores {
-			wg.Go(func() {
-				<-start
-				if err := s.CreateTable(t.Context()); err != nil {
-					t.Errorf("CreateTable: %v", err)
-				}
-				if err := s.Save(t.Context(), newID(), record(time.Hour)); err != nil {
-					t.Errorf("Save: %v", err)
-				}
-			})
-		}
-		close(start)
-		wg.Wait()
+		startTogether(t, e, e.fresh(t))
 	}
+}
+
+// upgradeRace has a table of the release before the column ended, with a session in
+// it, and processes of that release that go on writing.
+func upgradeRace(t *testing.T, e engine) {
+	for range 5 {
+		source, id := e.fresh(t), newID()
+		old := mustOpen(t, e, source)
+		for _, statement := range earlier[e.dialect] {
+			must(t, exec1(old, statement))
+		}
+		must(t, exec1(old, earlierSave, []byte("{}"), "ada", 1, 2, time.Now().Add(time.Hour).UnixMicro(), id))
+		startTogether(t, e, source)
+		must(t, exec1(old, earlierSave, []byte("{}"), "ada", 1, 2, time.Now().Add(time.Hour).UnixMicro(), newID()))
+		s, _ := newStore(t, e, source)
+		rec, err := s.Load(t.Context(), id)
+		must(t, err)
+		if rec.Ended || rec.Owner != "ada" || rec.Version != 1 {
+			t.Errorf("a session of the earlier release is %+v, want it live, of ada, version 1", rec)
+		}
+		rec.Ended = true
+		must(t, s.Save(t.Context(), id, rec))
+		records, err := s.List(t.Context(), "ada")
+		must(t, err)
+		ended := 0
+		for _, rec := range records {
+			if rec.Ended {
+				ended++
+			}
+		}
+		if len(records) != 2 || ended != 1 {
+			t.Errorf("the list has %d records and %d tombstones, want 2 and 1", len(records), ended)
+		}
+	}
+}
+
+// earlier makes the table as it was before the column ended, and earlierSave is how
+// that release created a record.
+var earlier = map[sqlstore.Dialect][]string{
+	sqlstore.SQLite: {
+		`CREATE TABLE sessions (id text NOT NULL PRIMARY KEY, data blob NOT NULL, owner text NOT NULL,
+			created bigint NOT NULL, used bigint NOT NULL, expires bigint NOT NULL, version bigint NOT NULL)`,
+		`CREATE INDEX sessions_expires ON sessions (expires)`,
+		`CREATE INDEX sessions_owner ON sessions (owner) WHERE owner <> ''`,
+	},
+	sqlstore.Postgres: {
+		`CREATE TABLE sessions (id text COLLATE "C" NOT NULL PRIMARY KEY, data bytea NOT NULL, owner text COLLATE "C" NOT NULL,
+			created bigint NOT NULL, used bigint NOT NULL, expires bigint NOT NULL, version bigint NOT NULL)`,
+		`CREATE INDEX sessions_expires ON sessions (expires)`,
+		`CREATE INDEX sessions_owner ON sessions (owner) WHERE owner <> ''`,
+	},
+}
+
+const earlierSave = `INSERT INTO sessions (data, owner, created, used, expires, id, version) VALUES ($1, $2, $3, $4, $5, $6, 1)`
+
+// startTogether has 8 processes start at the same time, as far as the database can
+// tell: each has a pool of its own. Each makes the table and saves a session.
+func startTogether(t *testing.T, e engine, source string) {
+	t.Helper()
+	var stores []*sqlstore.Store
+	for range 8 {
+		db := mustOpen(t, e, source)
+		must(t, db.Ping())
+		s := sqlstore.New(db, e.dialect)
+		t.Cleanup(func() { s.Close() })
+		stores = append(stores, s)
+	}
+	start := make(chan bool)
+	var wg sync.WaitGroup
+	for _, s := range stores {
+		wg.Go(func() {
+			<-start
+			if err := s.CreateTable(t.Context()); err != nil {
+				t.Errorf("CreateTable: %v", err)
+			}
+			if err := s.Save(t.Context(), newID(), record(time.Hour)); err != nil {
+				t.Errorf("Save: %v", err)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
 }
 
 // newID returns a name as a manager makes them.
@@ -414,8 +474,8 @@ func indexesAreUsed(t *testing.T, e engine) {
 			t.Errorf("no use of the index (%s) in the plan of\n%s\n%s", want, statement, plan)
 		}
 	}
-	if explained != 5 {
-		t.Errorf("%d statements were explained, want 5", explained)
+	if explained != 6 {
+		t.Errorf("%d statements were explained, want 6", explained)
 	}
 }
 
@@ -446,8 +506,11 @@ func postgresPlan(t testing.TB, db *sql.DB, statement string) string {
 		_, err := c.ExecContext(t.Context(), s)
 		must(t, err)
 	}
-	args := strings.Join(slices.Repeat([]string{"NULL"}, parameters(statement)), ", ")
-	rows, err := c.QueryContext(t.Context(), "EXPLAIN EXECUTE "+name+"("+args+")")
+	execute := "EXPLAIN EXECUTE " + name
+	if n := parameters(statement); n > 0 {
+		execute += "(" + strings.Join(slices.Repeat([]string{"NULL"}, n), ", ") + ")"
+	}
+	rows, err := c.QueryContext(t.Context(), execute)
 	must(t, err)
 	defer rows.Close()
 	var plan strings.Builder
