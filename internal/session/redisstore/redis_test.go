@@ -515,6 +515,44 @@ func TestFullRedisRefusesSavesAndLetsSessionsEnd(t *testing.T) {
 	}
 }
 
+// TestFullRedisTakesTombstones: a session of any owner ends where there is no room,
+// whether its tombstone has data or none, and Delete needs none either.
+func TestFullRedisTakesTombstones(t *testing.T) {
+	s := startRedis(t, "--maxmemory-policy", "noeviction").store(t)
+	want := session.Record{Owner: "ada", Created: time.Now(), Used: time.Now(), Expires: time.Now().Add(time.Minute), Version: 1, Ended: true}
+	for _, id := range []string{"with data", "without", "deleted"} {
+		rec := record(strings.Repeat("x", 1000))
+		rec.Owner = "ada"
+		if err := s.Save(t.Context(), id, rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(t, s, "CONFIG", "SET", "maxmemory", "1")
+	if err := s.Save(t.Context(), "new", record("x")); err == nil || !strings.Contains(err.Error(), "OOM") {
+		t.Errorf("creating a record: %v, want OOM", err)
+	}
+	for id, data := range map[string]string{"with data": strings.Repeat("f", 64), "without": ""} {
+		want.Data = []byte(data)
+		if err := s.Save(t.Context(), id, want); err != nil {
+			t.Errorf("a tombstone %s: %v", id, err)
+		}
+		got, err := s.Load(t.Context(), id)
+		if err != nil || !got.Ended {
+			t.Errorf("a tombstone %s: %+v, %v, want it ended", id, got, err)
+		}
+		if string(got.Data) != data {
+			t.Errorf("a tombstone %s has data %q, want %q", id, got.Data, data)
+		}
+	}
+	if err := s.Delete(t.Context(), "deleted"); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+	records, err := s.List(t.Context(), "ada")
+	if err != nil || len(records) != 2 {
+		t.Errorf("List = %v, %v, want the two tombstones", records, err)
+	}
+}
+
 // An index that somebody spoiled refuses a save, and then there is no record that it
 // does not know.
 func TestSpoiltIndexLeavesNoRecordBehind(t *testing.T) {
