@@ -12,48 +12,53 @@
 //
 // The table is named sessions. [Store.CreateTable] makes it, and adds the column
 // ended to the table of an earlier release, so call it each time the program starts.
-// Processes of the earlier release go on working with the new table. A stolen copy of
-// it opens no session, as the ids are hashes and a session ID cannot be got back
-// from them. But it can be read there what visitors stored. SQLite makes its files
-// as the umask has it: give them a directory of mode 0700. In PostgreSQL grant
-// SELECT, INSERT, UPDATE and DELETE on the table to the program's role and nothing
-// to others. Such a role cannot call CreateTable; one that owns the schema does.
+// Processes of the earlier release go on working with the new table.
 //
-// One table is for one application, as the owners of two would be mixed up. Any
+// The ids are hashes, and no one can get a session ID back from its hash. So a stolen
+// copy of the table opens no session, but anyone who has it can read what visitors
+// stored. SQLite makes its files with the permissions that the umask leaves: give them
+// a directory of mode 0700. In PostgreSQL grant SELECT, INSERT, UPDATE and DELETE on
+// the table to the program's role and nothing to others. Such a role cannot call
+// CreateTable. A role that owns the schema can.
+//
+// One table is for one application, because the owners of two would be mixed up. Any
 // number of its processes may share it: for SQLite on one machine, in a file on a
 // local disk and not on a network file system, and for PostgreSQL on any number of
-// machines. A save is one statement that compares the version and swaps, so
-// PostgreSQL is to be left at READ COMMITTED, its default. Times are those of the
-// program and not of the database: keep the clocks of the machines together, as one
-// that is ahead ends sessions early.
+// machines. A save is one statement that compares the version and swaps, so leave
+// PostgreSQL at READ COMMITTED, its default. Times are those of the program and not of
+// the database: keep the clocks of the machines together, because a clock that is
+// ahead ends sessions early.
 //
-// What was saved survives what the database says its commits survive. An error is
-// the one doubtful case: if the connection breaks after the database was asked, the
-// record may be the old one or the new one. A call ends with its context if the
-// driver lets go then.
+// What was saved survives what the database says its commits survive. An error leaves
+// one doubt: if the connection breaks after the database was asked, the record may be
+// the old one or the new one. A call ends with its context if the driver supports that.
 //
 // What to set on the [sql.DB]:
 //
 //   - SQLite: SetMaxOpenConns(1). There is one writer at a time in any case, and
-//     this way the goroutines of a process queue for it, first come first served;
-//     with more, under load, some never get their turn (SQLITE_BUSY). Let the one
-//     wait for other processes, longer than [session.Options.StoreTimeout] (PRAGMA
-//     busy_timeout), and write ahead, so that their readers wait for nobody (PRAGMA
-//     journal_mode=wal). Leave PRAGMA synchronous at full, or a power cut may undo
-//     the last saves, logouts among them.
+//     with one connection the goroutines of a process queue for it. With more, under
+//     load, some never get their turn (SQLITE_BUSY). Let the connection wait for other
+//     processes, longer than [session.Options.StoreTimeout] (PRAGMA busy_timeout), and
+//     write ahead, so that readers do not wait for a writer (PRAGMA journal_mode=wal).
+//     Leave PRAGMA synchronous at full, or a power cut may undo the last saves, logouts
+//     among them. Set PRAGMA max_page_count some megabytes below what the disk has: in a
+//     database that is full by that number sessions can still be ended, but on a disk
+//     that is full SQLite can write nothing, not even a DELETE.
 //   - PostgreSQL: SetMaxOpenConns, so that all processes together stay below the
-//     server's max_connections, and SetMaxIdleConns to the same, or most of them
-//     are dialled anew under load. SetConnMaxLifetime lets connections move to
-//     another server behind one name.
+//     server's max_connections, and SetMaxIdleConns to the same number, or the program
+//     dials most connections again and again under load. SetConnMaxLifetime lets
+//     connections move to another server behind one name: set it to a minute or so when
+//     a failover moves the name, because a server that was cut off still opens sessions
+//     that ended elsewhere. A DELETE needs room for PostgreSQL's log, so watch the disk.
 //
 // To back up, use what the database has for it (VACUUM INTO or sqlite3's .backup,
-// pg_dump): a copy of the files of one that is running may be torn. Who restores a
-// backup restores the sessions that have ended since, too; DELETE FROM sessions
-// ends all. To watch: how many rows there are, and how old the oldest expires is.
-// More than some minutes means that the sweeper fails or cannot keep up.
+// pg_dump), because a copy of the files of a running database may be torn. A restored
+// backup brings back sessions that have ended since. DELETE FROM sessions ends all. To
+// watch: how many rows there are, and how old the oldest expires is. If that is more
+// than some minutes old, the sweeper fails or cannot keep up.
 //
 // Read this file first, then statements.go (all the SQL there is) and sweep.go
-// (what goes by itself).
+// (removes what has expired).
 package sqlstore
 
 import (
@@ -69,8 +74,8 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// maxText is how many bytes an owner may have. PostgreSQL has an index entry in
-// a third of a page, 2704 bytes.
+// maxText is how many bytes an owner may have. In PostgreSQL an entry of an index has at
+// most a third of a page, 2704 bytes.
 const maxText = 2000
 
 // Store is a [session.Store] in a table.
@@ -82,9 +87,9 @@ type Store struct {
 	swept      chan struct{} // closed when the sweeper has stopped
 }
 
-// New returns a store in db, which is of dialect d. It does not use db yet, and
+// New returns a store in db, which speaks dialect d. New does not use db yet, and
 // panics if d is no dialect. Close the store to stop the goroutine that removes
-// what has expired, and then db.
+// what has expired, and then close db.
 func New(db *sql.DB, d Dialect) *Store {
 	s := &Store{db: db, statements: dialects[d], swept: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -92,8 +97,8 @@ func New(db *sql.DB, d Dialect) *Store {
 	return s
 }
 
-// Close stops the sweeper and waits for it. It leaves the database open, and calls
-// of the store go on working. It returns nil, and may be called again.
+// Close stops the sweeper and waits for it. Close leaves the database open, and calls
+// of the store go on working. Close returns nil, and may be called again.
 func (s *Store) Close() error {
 	s.cancel()
 	<-s.swept
@@ -271,8 +276,8 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64,
 	return n, failure(err)
 }
 
-// isText reports whether both databases hold text, and index it. What they do not
-// hold is in neither, so nothing is looked up under it.
+// isText reports whether both databases can store and index text. Nothing is stored
+// under any other text, so the store does not look it up.
 func isText(text string) bool {
 	return len(text) <= maxText && utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }

@@ -17,11 +17,12 @@ const (
 SELECT id, owner, created, used, expires, version, ended, data
 FROM sessions WHERE id = $1 AND expires > $2`
 
-	// A list has no data, because values can be large. owner <> '' is for the index,
-	// which has only the rows that have an owner.
+	// A list has no data, because values can be large. Tombstones come last, so that a
+	// list that is cut short has sessions that can still be ended. owner <> '' is for the
+	// index, which has only the rows that have an owner.
 	list = `
 SELECT id, owner, created, used, expires, version, ended
-FROM sessions WHERE owner = $1 AND owner <> '' AND expires > $2`
+FROM sessions WHERE owner = $1 AND owner <> '' AND expires > $2 ORDER BY ended`
 
 	// An expired record is no record, so the new one replaces it. A live record stays,
 	// and the statement changes no row.
@@ -54,6 +55,10 @@ var dialects = [...]statements{
 	// The lock changes no row, because no record has the ID ''. But it makes a
 	// transaction the only one that writes. In SQLite a transaction that reads first
 	// and then writes fails when another one wrote in between, and no busy_timeout helps.
+	//
+	// The index of owners has every column that a list needs. Without it, SQLite reads
+	// each value, however large, to get at the columns behind data. In PostgreSQL a
+	// large value is stored outside the row.
 	SQLite: {
 		table: []string{`
 CREATE TABLE IF NOT EXISTS sessions (
@@ -68,7 +73,11 @@ CREATE TABLE IF NOT EXISTS sessions (
 )`},
 		lock:     `DELETE FROM sessions WHERE id = ''`,
 		hasEnded: `SELECT count(*) FROM pragma_table_info('sessions') WHERE name = 'ended'`,
-		indexes:  []string{indexExpires, indexOwner},
+		indexes: []string{indexExpires, `
+CREATE INDEX IF NOT EXISTS sessions_list ON sessions (owner, ended, expires, id, created, used, version)
+WHERE owner <> ''`,
+			`DROP INDEX IF EXISTS sessions_owner`, // of an earlier release
+		},
 		sweep: `
 DELETE FROM sessions WHERE expires <= $1 AND id IN (
 	SELECT id FROM sessions WHERE expires <= $1 ORDER BY expires LIMIT 100)`,
@@ -96,7 +105,10 @@ CREATE TABLE IF NOT EXISTS sessions (
 		hasEnded: `
 SELECT count(*) FROM pg_attribute
 WHERE attrelid = 'sessions'::regclass AND attname = 'ended' AND NOT attisdropped`,
-		indexes: []string{indexExpires, indexOwner},
+		indexes: []string{
+			indexExpires,
+			`CREATE INDEX IF NOT EXISTS sessions_owner ON sessions (owner) WHERE owner <> ''`,
+		},
 		sweep: `
 DELETE FROM sessions WHERE expires <= $1 AND id = ANY (ARRAY(
 	SELECT id FROM sessions WHERE expires <= $1 ORDER BY expires LIMIT 100
@@ -112,5 +124,4 @@ const (
 	addEnded = `ALTER TABLE sessions ADD COLUMN ended boolean NOT NULL DEFAULT false`
 
 	indexExpires = `CREATE INDEX IF NOT EXISTS sessions_expires ON sessions (expires)`
-	indexOwner   = `CREATE INDEX IF NOT EXISTS sessions_owner ON sessions (owner) WHERE owner <> ''`
 )
