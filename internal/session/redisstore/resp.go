@@ -57,9 +57,9 @@ func (e serverError) wrongType() bool { return strings.HasPrefix(string(e), "WRO
 func (e serverError) full() bool { return strings.HasPrefix(string(e), "OOM ") }
 
 // leavesConnection reports whether the connection can be used again. After any other
-// refusal, the next call connects anew, because READONLY, LOADING, MASTERDOWN,
+// refusal the next call opens a new connection. READONLY, LOADING, MASTERDOWN,
 // CLUSTERDOWN, MISCONF, NOREPLICAS and UNBLOCKED may mean that another server is the
-// master now, and only a new connection asks where it is.
+// master now, and only a new connection asks for its address.
 func (e serverError) leavesConnection() bool { return e.wrongType() || e.full() }
 
 // command is a command's name and its arguments.

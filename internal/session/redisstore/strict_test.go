@@ -36,31 +36,11 @@ end)(redis)
 func startStrict(t *testing.T) (address string) {
 	t.Helper()
 	r := startRedis(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go beStrict(t, client, r.addr)
-		}
-	}()
-	return listener.Addr().String()
+	return listen(t, func() string { return r.addr }, func(client, backend net.Conn) { beStrict(t, client, backend) })
 }
 
 // beStrict passes commands on, and replies as they come.
-func beStrict(t *testing.T, client net.Conn, addr string) {
-	defer client.Close()
-	backend, err := net.Dial("tcp", addr)
-	if err != nil {
-		return
-	}
-	defer backend.Close()
+func beStrict(t *testing.T, client, backend net.Conn) {
 	go func() { io.Copy(client, backend); client.Close() }()
 	w := bufio.NewWriter(backend)
 	for r := bufio.NewReader(client); ; w.Flush() {

@@ -152,8 +152,8 @@ func TestParametersAreNumberedAsTheyFirstOccur(t *testing.T) {
 	}
 }
 
-// TestTheSessionIDStaysInTheCookie: who reads the database, or the statements in
-// its log, opens no session.
+// TestTheSessionIDStaysInTheCookie: someone who reads the database, or the statements
+// in its log, can open no session.
 func TestTheSessionIDStaysInTheCookie(t *testing.T) {
 	s, d := newStore(t, SQLite)
 	m := newManager(t, s)
@@ -244,7 +244,7 @@ func TestTheEmptyRecordIsNotNull(t *testing.T) {
 }
 
 // TestCorruptRows has a row of which a column is NULL or of another type, as
-// SQLite takes them. It opens nothing, and locks nobody out.
+// SQLite takes them. It opens nothing, and locks no visitor out.
 func TestCorruptRows(t *testing.T) {
 	for column, values := range map[int][]driver.Value{
 		dataColumn:    {nil},

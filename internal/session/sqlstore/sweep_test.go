@@ -29,8 +29,8 @@ func (d *database) expire(n int) {
 	}
 }
 
-// after waits, on synctest's clock, and returns how often the sweeper asked
-// meanwhile, and how many records are left.
+// after waits, on synctest's clock. It returns how often the sweeper asked in that time,
+// and how many records are left.
 func (d *database) after(wait time.Duration) (steps, left int) {
 	d.calls()
 	<-time.After(wait)

@@ -35,7 +35,7 @@ type engine struct {
 	open    func(source string) (*sql.DB, error)        // as open.go does
 	lesson  func(source string) (session.Store, error)  // of open.go
 	block   func(t testing.TB, db *sql.DB) (end func()) // has every save wait
-	fill    string                                      // adds $1 sessions of nobody, of which the last has id $1
+	fill    string                                      // adds $1 sessions, one in ten with an owner
 	plan    func(t testing.TB, db *sql.DB, statement string) string
 }
 
