@@ -217,6 +217,22 @@ func TestOldConnectionMakesWay(t *testing.T) {
 	young.Close()
 }
 
+// connect has n connections wait in the pool.
+func connect(t *testing.T, s *Store, n int) {
+	t.Helper()
+	var all []*conn
+	for range n {
+		c, err := s.pool.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	for _, c := range all {
+		s.pool.giveBack(c, nil)
+	}
+}
+
 // TestRefusalsThatCloseConnections: after a failover the old master, or a server that
 // is not ready, refuses commands, and only a new connection finds the new master.
 func TestRefusalsThatCloseConnections(t *testing.T) {
@@ -242,17 +258,7 @@ func TestRefusalsThatCloseConnections(t *testing.T) {
 			return "+saved\r\n"
 		})
 		s := srv.store(t)
-		var both []*conn
-		for range 2 {
-			c, err := s.pool.connect(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			both = append(both, c)
-		}
-		for _, c := range both {
-			s.pool.giveBack(c, nil)
-		}
+		connect(t, s, 2)
 		refuses.Store(true)
 		err := s.Save(t.Context(), "id", record("x"))
 		if code, _, _ := strings.Cut(refusal, " "); err == nil || !strings.Contains(err.Error(), code) {
@@ -388,17 +394,7 @@ func TestDeadConnectionsAreFoundOnce(t *testing.T) {
 		return nothing(len(fields))
 	})
 	s := srv.store(t)
-	var all []*conn
-	for range 8 {
-		c, err := s.pool.connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, c)
-	}
-	for _, c := range all {
-		s.pool.giveBack(c, nil)
-	}
+	connect(t, s, 8)
 	restarted.Store(true)
 	if _, err := s.Load(t.Context(), "id"); err == nil || !strings.Contains(err.Error(), "not found") {
 		t.Errorf("Load: %v, want the answer to its second try", err)

@@ -132,17 +132,7 @@ func TestFullSQLiteLetsSessionsEnd(t *testing.T) {
 	must(t, exec1(db, fmt.Sprint("PRAGMA max_page_count = ", pages+200)))
 	rec := record(time.Hour)
 	rec.Data = bytes.Repeat([]byte("x"), 1000)
-	var ids []string
-	var full error
-	for full == nil && len(ids) < 10_000 {
-		id := newID()
-		if full = s.Save(t.Context(), id, rec); full == nil {
-			ids = append(ids, id)
-		}
-	}
-	if full == nil || !strings.HasPrefix(full.Error(), "session: sqlstore: database or disk is full") {
-		t.Fatalf("after %d records: %v, want a full database", len(ids), full)
-	}
+	ids := saveUntilFull(t, s, rec)
 	rec.Version, rec.Data = 1, bytes.Repeat([]byte("x"), 100_000)
 	err := s.Save(t.Context(), ids[0], rec)
 	if err == nil || errors.Is(err, session.ErrConflict) || errors.Is(err, session.ErrNotFound) {
@@ -173,6 +163,23 @@ func TestFullSQLiteLetsSessionsEnd(t *testing.T) {
 		}
 	}
 	t.Logf("%d sessions in a full database: %d ended with a tombstone, %d by Delete", len(ids), tombstones, len(ids)-tombstones)
+}
+
+// saveUntilFull creates records until there is no room, and returns their IDs.
+func saveUntilFull(t *testing.T, s *sqlstore.Store, rec session.Record) (ids []string) {
+	t.Helper()
+	for len(ids) < 10_000 {
+		id := newID()
+		if err := s.Save(t.Context(), id, rec); err == nil {
+			ids = append(ids, id)
+		} else if strings.HasPrefix(err.Error(), "session: sqlstore: database or disk is full") {
+			return ids
+		} else {
+			t.Fatalf("after %d records: %v, want a full database", len(ids), err)
+		}
+	}
+	t.Fatalf("the database is not full after %d records", len(ids))
+	return nil
 }
 
 func TestSQLite(t *testing.T) {
