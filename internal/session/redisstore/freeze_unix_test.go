@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Redis that hangs keeps nobody waiting longer than StoreTimeout.
+// When Redis hangs, no visitor waits longer than StoreTimeout.
 func TestFrozenRedisIs503InTime(t *testing.T) {
 	r := startRedis(t)
 	s := r.store(t)

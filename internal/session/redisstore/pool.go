@@ -14,8 +14,9 @@ import (
 const (
 	maxConns = 16               // connections of a pool: Redis does one thing at a time anyway
 	maxWait  = 5 * time.Second  // for a call whose context sets no earlier end
-	maxTrust = time.Second      // after which a connection is asked first whether it still is one
-	maxIdle  = 30 * time.Second // after which it is not used again: a firewall may have forgotten it
+	maxTrust = time.Second      // after it, a connection that waited must answer a PING first
+	maxIdle  = 30 * time.Second // after it, a connection that waited is closed: a firewall may have forgotten it
+	maxAge   = time.Minute      // after it, any connection is closed: a failover may have moved the name
 )
 
 // pool lends connections, one to a call. A connection comes back only when each
@@ -37,11 +38,20 @@ type conn struct {
 	net.Conn
 	r    *bufio.Reader
 	w    *bufio.Writer
+	born time.Time // when it was made
 	back time.Time // when it came back to the pool
 }
 
-// do sends the commands in one go and returns their replies. A serverError is the
-// error, but for a wrong type. It ends with the context, and at most after maxWait.
+// usable reports whether a connection that waits may be lent. One in steady use never
+// waits long, but after a failover it may lead to a server that is no longer the
+// master and still opens sessions that have ended.
+func (c *conn) usable() bool {
+	return time.Since(c.born) < maxAge && time.Since(c.back) < maxIdle
+}
+
+// do sends the commands at once and returns their replies. A serverError is the error,
+// unless it leaves the connection: then it is the reply. A call ends with the context,
+// and at most after maxWait.
 func (p *pool) do(ctx context.Context, commands ...command) ([]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
@@ -103,19 +113,20 @@ func (p *pool) pick() (*conn, error) {
 	if p.closed {
 		return nil, net.ErrClosed
 	}
-	last := len(p.idle) - 1
-	if last < 0 || time.Since(p.idle[last].back) >= maxIdle {
-		p.closeIdle() // the others have waited longer still
-		return nil, nil
+	for last := len(p.idle) - 1; last >= 0; last-- {
+		c := p.idle[last]
+		p.idle = p.idle[:last]
+		if c.usable() {
+			return c, nil
+		}
+		c.Close()
 	}
-	c := p.idle[last]
-	p.idle = p.idle[:last]
-	return c, nil
+	return nil, nil
 }
 
-// giveBack keeps a connection for the next call. After an error it is closed, and
-// so are the others that wait: a server that restarted, or that is no longer the
-// one to ask, is no better on those.
+// giveBack keeps a connection for the next call. After an error it closes the
+// connection and the others that wait: they lead to the same server, which restarted,
+// or is no longer the master.
 func (p *pool) giveBack(c *conn, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,7 +168,7 @@ func (p *pool) connect(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, maxLine), w: bufio.NewWriter(nc)}
+	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, maxLine), w: bufio.NewWriter(nc), born: time.Now()}
 	if _, err := c.exchange(ctx, p.greeting); err != nil {
 		c.Close()
 		return nil, err
@@ -199,13 +210,13 @@ func (c *conn) converse(commands []command) ([]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if no, ok := reply.(serverError); ok && !no.wrongType() {
+		if no, ok := reply.(serverError); ok && !no.leavesConnection() {
 			return nil, no
 		}
 		replies[i] = reply
 	}
 	if c.r.Buffered() > 0 {
-		return nil, errProtocol // a reply that nobody asked for
+		return nil, errProtocol // a reply too many
 	}
 	return replies, nil
 }

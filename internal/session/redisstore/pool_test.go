@@ -171,6 +171,119 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
+// A failover moves a name to another server. A connection in steady use must not stay
+// with the old one for ever.
+func TestConnectionHasAMaximumAge(t *testing.T) {
+	srv := serve(t, func([]any) string { return "+PONG\r\n" })
+	s := srv.store(t)
+	for _, step := range []struct {
+		age     time.Duration
+		dialled int64
+	}{{0, 1}, {maxAge - time.Second, 1}, {maxAge, 2}, {0, 2}} {
+		if len(s.pool.idle) > 0 {
+			s.pool.idle[0].born = time.Now().Add(-step.age)
+		}
+		if _, err := s.pool.do(t.Context(), command{"PING"}); err != nil {
+			t.Fatal(err)
+		}
+		if n := srv.dialled.Load(); n != step.dialled {
+			t.Errorf("at the age of %v, %d connections have been made, want %d", step.age, n, step.dialled)
+		}
+		if n := len(s.pool.idle); n != 1 {
+			t.Errorf("at the age of %v, %d connections wait, want 1", step.age, n)
+		}
+	}
+	eventually(t, func() bool { return srv.open.Load() == 1 })
+}
+
+// The younger of two connections is used, though the older one came back last.
+func TestOldConnectionMakesWay(t *testing.T) {
+	srv := serve(t, func([]any) string { return "+PONG\r\n" })
+	s := srv.store(t)
+	young, err1 := s.pool.connect(t.Context())
+	old, err2 := s.pool.connect(t.Context())
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	old.born = time.Now().Add(-maxAge)
+	s.pool.giveBack(young, nil)
+	s.pool.giveBack(old, nil)
+	if c, err := s.pool.pick(); c != young || err != nil {
+		t.Errorf("the pool lends %p, %v, want the younger one, %p", c, err, young)
+	}
+	if n := len(s.pool.idle); n != 0 {
+		t.Errorf("%d connections wait, want none", n)
+	}
+	young.Close()
+}
+
+// connect has n connections wait in the pool.
+func connect(t *testing.T, s *Store, n int) {
+	t.Helper()
+	var all []*conn
+	for range n {
+		c, err := s.pool.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	for _, c := range all {
+		s.pool.giveBack(c, nil)
+	}
+}
+
+// TestRefusalsThatCloseConnections: after a failover the old master, or a server that
+// is not ready, refuses commands, and only a new connection finds the new master.
+func TestRefusalsThatCloseConnections(t *testing.T) {
+	for refusal, stays := range map[string]bool{
+		"READONLY You can't write against a read only replica.":                     false,
+		"LOADING Redis is loading the dataset in memory":                            false,
+		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is 'no'.": false,
+		"CLUSTERDOWN The cluster is down":                                           false,
+		"NOREPLICAS Not enough good replicas to write.":                             false,
+		"MISCONF Redis is configured to save RDB snapshots":                         false,
+		"UNBLOCKED force unblock from blocking operation":                           false,
+		"NOAUTH Authentication required.":                                           false,
+		"MOVED 3999 127.0.0.1:6381":                                                 false,
+		"ERR something else":                                                        false,
+		"OOM command not allowed when used memory > 'maxmemory'.":                   true, // the master, and full
+		"WRONGTYPE Operation against a key holding the wrong kind of value":         true,
+	} {
+		var refuses atomic.Bool
+		srv := serve(t, func([]any) string {
+			if refuses.Load() {
+				return "-" + refusal + "\r\n"
+			}
+			return "+saved\r\n"
+		})
+		s := srv.store(t)
+		connect(t, s, 2)
+		refuses.Store(true)
+		err := s.Save(t.Context(), "id", record("x"))
+		if code, _, _ := strings.Cut(refusal, " "); err == nil || !strings.Contains(err.Error(), code) {
+			t.Errorf("Save: %v, want %s", err, code)
+		}
+		if n, want := len(s.pool.idle), map[bool]int{true: 2}[stays]; n != want {
+			t.Errorf("after %.12q, %d connections wait, want %d", refusal, n, want)
+		}
+		refuses.Store(false)
+		if err := s.Save(t.Context(), "id", record("x")); err != nil {
+			t.Errorf("after %.12q, Save: %v", refusal, err)
+		}
+	}
+}
+
+// TestRefusedDeleteIsAnError: a session that was not deleted is still open.
+func TestRefusedDeleteIsAnError(t *testing.T) {
+	for _, reply := range []string{"-OOM no\r\n", "-WRONGTYPE no\r\n", "-ERR no\r\n", "+OK\r\n", "*0\r\n", "$-1\r\n"} {
+		srv := serve(t, func([]any) string { return reply })
+		if err := srv.store(t).Delete(t.Context(), "id"); err == nil {
+			t.Errorf("Delete, told %q: no error, want one", reply)
+		}
+	}
+}
+
 func TestConnectionsAreBounded(t *testing.T) {
 	var waiting atomic.Int64
 	release := make(chan bool)
@@ -278,20 +391,10 @@ func TestDeadConnectionsAreFoundOnce(t *testing.T) {
 		if restarted.CompareAndSwap(true, false) {
 			return ""
 		}
-		return "*6\r\n" + strings.Repeat("$-1\r\n", 6)
+		return nothing(len(fields))
 	})
 	s := srv.store(t)
-	var all []*conn
-	for range 8 {
-		c, err := s.pool.connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, c)
-	}
-	for _, c := range all {
-		s.pool.giveBack(c, nil)
-	}
+	connect(t, s, 8)
 	restarted.Store(true)
 	if _, err := s.Load(t.Context(), "id"); err == nil || !strings.Contains(err.Error(), "not found") {
 		t.Errorf("Load: %v, want the answer to its second try", err)
@@ -360,7 +463,7 @@ func TestClosedStoreRefuses(t *testing.T) {
 
 func TestReplyToSomethingElseIsAnError(t *testing.T) {
 	for _, reply := range []string{
-		"+OK\r\n", ":1\r\n", "$-1\r\n", "*0\r\n", "*1\r\n$1\r\na\r\n", "*7\r\n" + strings.Repeat("$-1\r\n", 7),
+		"+OK\r\n", ":1\r\n", "$-1\r\n", "*0\r\n", "*1\r\n$1\r\na\r\n", nothing(len(fields) + 1),
 	} {
 		srv := serve(t, func([]any) string { return reply })
 		s := srv.store(t)
@@ -383,5 +486,82 @@ func TestTooLargeRecordIsRefusedBeforeItIsSent(t *testing.T) {
 	err := s.Save(t.Context(), "id", record(strings.Repeat("a", maxRecord+1)))
 	if !errors.Is(err, session.ErrValue) || srv.dialled.Load() != dialled {
 		t.Errorf("a byte more: %v, want ErrValue", err)
+	}
+}
+
+// TestListIsNotReadFromSomethingElse: a list that lacks a session says so.
+func TestListIsNotReadFromSomethingElse(t *testing.T) {
+	far := milliseconds(time.Now().Add(time.Hour).UnixNano())
+	ids := make([]string, page) // one page that may not be all
+	for i := range ids {
+		ids[i] = fmt.Sprintf("id-%06d", i)
+	}
+	type answers struct{ index, record, scan string }
+	right := answers{index(far, ids...), nothing(inList), "*2\r\n$1\r\n0\r\n" + index(far, "one more")}
+	for _, part := range []func(a *answers) *string{
+		func(a *answers) *string { return &a.index }, func(a *answers) *string { return &a.record }, func(a *answers) *string { return &a.scan },
+	} {
+		for _, reply := range []string{
+			"+OK\r\n", ":1\r\n", "$-1\r\n", "*1\r\n$2\r\nid\r\n", "*2\r\n$2\r\nid\r\n$1\r\nx\r\n", "*2\r\n$2\r\nid\r\n:1\r\n", "*2\r\n:1\r\n$1\r\n1\r\n",
+			"*2\r\n:0\r\n*0\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$2\r\nid\r\n", nothing(inList + 1), "-OOM no\r\n", "-ERR no\r\n",
+		} {
+			wrong := right
+			*part(&wrong) = reply
+			if records, err := listFrom(t, wrong.index, wrong.record, wrong.scan); err == nil {
+				t.Errorf("List, told %.60q, is %v without an error", wrong, records)
+			}
+		}
+	}
+	if records, err := listFrom(t, right.index, right.record, right.scan); err != nil || len(records) != 0 {
+		t.Errorf("List of records that are gone = %v, %v, want nothing", records, err)
+	}
+	if _, err := listFrom(t, "-WRONGTYPE no\r\n", "", ""); err == nil {
+		t.Error("List of an index that is something else: no error")
+	}
+}
+
+// index is a reply that has entries which expire at that time.
+func index(expires string, ids ...string) string {
+	text := fmt.Sprintf("*%d\r\n", 2*len(ids))
+	for _, id := range ids {
+		text += fmt.Sprintf("$%d\r\n%s\r\n$%d\r\n%s\r\n", len(id), id, len(expires), expires)
+	}
+	return text
+}
+
+// listFrom returns what List makes of such answers.
+func listFrom(t *testing.T, index, record, scan string) ([]session.Record, error) {
+	srv := serve(t, func(command []any) string {
+		return map[any]string{"ZREVRANGEBYSCORE": index, "HMGET": record, "ZSCAN": scan}[command[0]]
+	})
+	return srv.store(t).List(t.Context(), "ada")
+}
+
+// nothing is the reply to a command that asks for n fields of a record that is not
+// there.
+func nothing(n int) string { return fmt.Sprintf("*%d\r\n", n) + strings.Repeat("$-1\r\n", n) }
+
+// TestErrorsHoldNothingThatWasSent has a server that quotes each command, as some do
+// with one that they do not know.
+func TestErrorsHoldNothingThatWasSent(t *testing.T) {
+	for _, quote := range []string{"'", `"`, "`", "\u2018", "\u201c", "\u00ab"} {
+		srv := serve(t, func(command []any) string {
+			text := "-ERR unknown command " + quote + fmt.Sprint(command...)
+			return strings.NewReplacer("\r", " ", "\n", " ").Replace(text)[:min(len(text), 2000)] + "\r\n"
+		})
+		s := srv.store(t)
+		rec := record("hunter2 is the data")
+		rec.Owner = "hunter2"
+		_, loadErr := s.Load(t.Context(), "hunter2")
+		_, listErr := s.List(t.Context(), "hunter2")
+		_, greetErr := connectTo(t, "hunter2:hunter2@", srv.Addr().String(), "").Load(t.Context(), "hunter2")
+		for what, err := range map[string]error{
+			"Load": loadErr, "List": listErr, "Save": s.Save(t.Context(), "hunter2", rec),
+			"Delete": s.Delete(t.Context(), "hunter2"), "AUTH": greetErr,
+		} {
+			if text := fmt.Sprint(err); strings.Contains(text, "hunter2") || !strings.Contains(text, "ERR unknown command") {
+				t.Errorf("%s, quoted with %s: %v, want the refusal and nothing that was sent", what, quote, err)
+			}
+		}
 	}
 }

@@ -274,6 +274,47 @@ func TestKilledRedisLosesNoAcknowledgedSave(t *testing.T) {
 	t.Logf("%d kills: answered 200: %v, 503: %v", kills, answered, failed)
 }
 
+// TestFailoverIsNoticed has two servers and one name for the master. The store has a
+// connection to the old master when that becomes a replica of the new one.
+func TestFailoverIsNoticed(t *testing.T) {
+	one, two := startRedis(t, "--repl-diskless-sync-delay", "0"), startRedis(t)
+	var master atomic.Value
+	master.Store(one.addr)
+	name := listen(t, func() string { return master.Load().(string) }, func(client, backend net.Conn) {
+		go func() { io.Copy(backend, client); backend.Close() }()
+		io.Copy(client, backend)
+	})
+	s := connectTo(t, "", name, "")
+	if err := s.Save(t.Context(), "id", record("before")); err != nil {
+		t.Fatal(err)
+	}
+	first, second := one.store(t), two.store(t)
+	follow(t, second, one.addr)
+	eventually(t, func() bool { return ask(t, second, "DBSIZE") == int64(1) })
+	ask(t, second, "REPLICAOF", "NO", "ONE")
+	follow(t, first, two.addr)
+	master.Store(two.addr)
+
+	rec := record("after")
+	rec.Version = 1
+	if err := s.Save(t.Context(), "id", rec); err == nil || !strings.Contains(err.Error(), "READONLY") {
+		t.Errorf("Save on the old master: %v, want READONLY", err)
+	}
+	if err := s.Save(t.Context(), "id", rec); err != nil {
+		t.Errorf("the next Save: %v, want it on the new master", err)
+	}
+	if got, err := s.Load(t.Context(), "id"); err != nil || string(got.Data) != "after" {
+		t.Errorf("Load: %q, %v, want what the new master has", got.Data, err)
+	}
+}
+
+// follow makes a Redis the replica of another.
+func follow(t *testing.T, s *Store, addr string) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(addr)
+	ask(t, s, "REPLICAOF", host, port)
+}
+
 // fault is what a proxy does to a reply.
 type fault int
 
@@ -286,6 +327,16 @@ const (
 
 // proxy stands between a store and its Redis, and does to each reply what next says.
 func proxy(t *testing.T, addr string, next func() fault) string {
+	t.Helper()
+	return listen(t, func() string { return addr }, func(client, backend net.Conn) {
+		go func() { io.Copy(backend, client); backend.Close() }()
+		forward(client, backend, next)
+	})
+}
+
+// listen returns an address of which each connection leads to the Redis that addr
+// returns at that time. It is in the hands of handle.
+func listen(t *testing.T, addr func() string, handle func(client, backend net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -300,13 +351,12 @@ func proxy(t *testing.T, addr string, next func() fault) string {
 			}
 			go func() {
 				defer client.Close()
-				backend, err := net.Dial("tcp", addr)
+				backend, err := net.Dial("tcp", addr())
 				if err != nil {
 					return
 				}
 				defer backend.Close()
-				go func() { io.Copy(backend, client); backend.Close() }()
-				forward(client, backend, next)
+				handle(client, backend)
 			}()
 		}
 	}()
@@ -423,7 +473,7 @@ func use(ctx context.Context, s *Store, id, owner string, what int) (string, err
 		if err != nil {
 			return "", err
 		}
-		return string(records[0].Data), nil
+		return records[0].Owner, nil
 	}
 	rec, err := s.Load(ctx, id)
 	if err != nil || what > 1 {
@@ -515,8 +565,46 @@ func TestFullRedisRefusesSavesAndLetsSessionsEnd(t *testing.T) {
 	}
 }
 
-// An index that somebody spoiled refuses a save, and then there is no record that it
-// does not know.
+// TestFullRedisTakesTombstones: a session of any owner ends where there is no room,
+// whether its tombstone has data or none, and Delete needs none either.
+func TestFullRedisTakesTombstones(t *testing.T) {
+	s := startRedis(t, "--maxmemory-policy", "noeviction").store(t)
+	want := session.Record{Owner: "ada", Created: time.Now(), Used: time.Now(), Expires: time.Now().Add(time.Minute), Version: 1, Ended: true}
+	for _, id := range []string{"with data", "without", "deleted"} {
+		rec := record(strings.Repeat("x", 1000))
+		rec.Owner = "ada"
+		if err := s.Save(t.Context(), id, rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(t, s, "CONFIG", "SET", "maxmemory", "1")
+	if err := s.Save(t.Context(), "new", record("x")); err == nil || !strings.Contains(err.Error(), "OOM") {
+		t.Errorf("creating a record: %v, want OOM", err)
+	}
+	for id, data := range map[string]string{"with data": strings.Repeat("f", 64), "without": ""} {
+		want.Data = []byte(data)
+		if err := s.Save(t.Context(), id, want); err != nil {
+			t.Errorf("a tombstone %s: %v", id, err)
+		}
+		got, err := s.Load(t.Context(), id)
+		if err != nil || !got.Ended {
+			t.Errorf("a tombstone %s: %+v, %v, want it ended", id, got, err)
+		}
+		if string(got.Data) != data {
+			t.Errorf("a tombstone %s has data %q, want %q", id, got.Data, data)
+		}
+	}
+	if err := s.Delete(t.Context(), "deleted"); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+	records, err := s.List(t.Context(), "ada")
+	if err != nil || len(records) != 2 {
+		t.Errorf("List = %v, %v, want the two tombstones", records, err)
+	}
+}
+
+// Redis refuses a save when the index is of another type. Then there must be no record
+// that the index does not know.
 func TestSpoiltIndexLeavesNoRecordBehind(t *testing.T) {
 	s := startRedis(t).store(t)
 	ask(t, s, "SET", s.owners+"ada", "x")
@@ -530,7 +618,7 @@ func TestSpoiltIndexLeavesNoRecordBehind(t *testing.T) {
 	}
 }
 
-// Whoever reads all of Redis can open no session.
+// Someone who reads all of Redis can open no session.
 func TestRedisHoldsNoSessionID(t *testing.T) {
 	s := startRedis(t).store(t)
 	m := newManager(t, s, time.Second)
@@ -557,7 +645,7 @@ func TestRedisHoldsNoSessionID(t *testing.T) {
 	}
 }
 
-// A record that somebody else spoiled locks nobody out.
+// A record that cannot be read must not lock a visitor out.
 func TestSpoiltRecordIsCorrupt(t *testing.T) {
 	s := startRedis(t).store(t)
 	m := newManager(t, s, time.Second)
@@ -625,7 +713,7 @@ func TestTLS(t *testing.T) {
 	defer s.Close()
 	var unknown x509.UnknownAuthorityError
 	if err := s.Save(t.Context(), "id", record("x")); !errors.As(err, &unknown) {
-		t.Errorf("Save, with a certificate that nobody vouches for: %v", err)
+		t.Errorf("Save, with a certificate of an unknown authority: %v, want x509.UnknownAuthorityError", err)
 	}
 	s.pool.tls.RootCAs = root
 	if err := s.Save(t.Context(), "id", record("x")); err != nil {

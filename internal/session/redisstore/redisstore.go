@@ -1,37 +1,49 @@
-// Package redisstore keeps sessions in Redis, or in a server that speaks as Redis
-// does, such as Valkey: for a site that runs on several machines. It speaks the
+// Package redisstore keeps sessions in Redis, or in a server that speaks the same
+// protocol, such as Valkey: for a site that runs on several machines. It speaks the
 // protocol itself, over a few connections.
 //
 //	PREFIX:record:4f0c…   a hash: data, owner, created, used, expires, version, ended
 //	PREFIX:owner:ada      a sorted set: the owner's records, by when they expire
 //
-// The name of a record is the hash of its session ID, so what is in Redis opens no
-// session. But whoever can connect to Redis reads what visitors stored, and can
-// change it: give it a password and a network of its own, or TLS.
+// The name of a record is the hash of its session ID, so no one can open a session
+// with what is in Redis. But anyone who can connect to Redis can read what visitors
+// stored, and change it: give Redis a password and a network of its own, or TLS.
 //
-// One command loads a session, and one script saves it: the script compares
+// One command loads a session, and one script saves it. The script compares
 // versions, writes the record, says when it expires and brings the owner's index
-// up to date, and Redis runs nothing else meanwhile. So any number of processes on
-// any number of machines may use one Redis. Every key expires, and Redis removes
-// what has expired: nothing sweeps here. How long a record lives is measured by
-// the clock of Redis, from when it was saved.
+// up to date, and Redis runs nothing else at the same time. So any number of
+// processes on any number of machines may use one Redis. Every key expires, and
+// Redis removes what has expired: nothing sweeps here. The clock of Redis measures
+// how long a record lives, from when it was saved.
 //
-// What survives a restart is for Redis to decide. As it comes, it takes a snapshot
-// now and then, of a site with few visitors once an hour: a crash takes the sessions
-// since the last one, and brings those back that have ended since. With
+// What survives a restart is for Redis to decide. By default it takes a snapshot
+// now and then, of a site with few visitors once an hour. A crash takes the sessions
+// since the last one, and brings back those that have ended since. With
 //
 //	appendonly yes
 //	maxmemory-policy noeviction
 //
-// it loses a second at most (nothing, with appendfsync always), and refuses a save
-// when its memory is full, which is an error page, rather than drop somebody's
-// session. A replica that takes over may lack the last saves.
+// it loses a second at most (nothing, with appendfsync always). When its memory is
+// full, it refuses a save, which is an error page, and removes no session. A session
+// can be ended when Redis is full.
 //
-// While Redis is down or slow, every call fails when its context ends, and all is
-// well again as soon as Redis is. It is one Redis: a cluster's redirections are
-// not followed.
+// A replica that takes over may lack the last saves, logouts among them. A master
+// that was cut off from its replicas does not know that one of them took over, and
+// goes on saving what the new master never sees. With
 //
-// Read this file first, then pool.go (connections) and resp.go (the protocol).
+//	min-replicas-to-write 1
+//	min-replicas-max-lag 10
+//
+// such a master refuses saves after ten seconds, so a visitor sees an error page and
+// not a logout that will be lost. It still answers loads. So let a failover move the
+// name in the URL to the new master: a connection is used for a minute at most, and
+// the next one asks for the address again.
+//
+// While Redis is down or slow, every call fails when its context ends. When Redis
+// works again, so do the calls. The store is for one Redis: it does not follow a
+// cluster's redirections.
+//
+// Read this file first, then list.go, pool.go (connections) and resp.go (the protocol).
 package redisstore
 
 import (
@@ -151,37 +163,37 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// fields are those of a record, in the order in which they are loaded and saved. A
-// record of an earlier release has no ended.
-var fields = [...]string{"data", "owner", "created", "used", "expires", "version", "ended"}
+// fields are what a record has, in the order in which Redis is asked for them. A
+// record of an earlier release has no ended. A list asks for all but the data.
+var fields = [...]string{"owner", "created", "used", "expires", "version", "ended", "data"}
 
-// required is how many fields each record has: all but ended.
-const required = len(fields) - 1
+const inList = len(fields) - 1
 
-// Load is that of [session.Store].
+// Load implements [session.Store].
 func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
-	replies, err := s.ask(ctx, s.get(id))
+	replies, err := s.ask(ctx, s.get(id, len(fields)))
 	if err != nil {
 		return session.Record{}, err
 	}
-	return toRecord(id, replies[0])
+	return toRecord(id, replies[0], len(fields))
 }
 
-func (s *Store) get(id string) command {
-	return append(command{"HMGET", s.records + id}, fields[:]...)
+// get asks for the first n fields of a record.
+func (s *Store) get(id string, n int) command {
+	return append(command{"HMGET", s.records + id}, fields[:n]...)
 }
 
-// Save is that of [session.Store]. It is not tried again when the connection
-// breaks, as Redis may have saved the record already, and a second try would be a
-// conflict with the first.
+// Save implements [session.Store]. Save does not try again when the connection
+// breaks, because Redis may have saved the record already, and the second try would
+// be a conflict with the first.
 func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 	if n := len(rec.Data) + len(rec.Owner); n > maxRecord {
-		return fmt.Errorf("%w: redisstore: a record of %d bytes, of which it keeps %d", session.ErrValue, n, maxRecord)
+		return fmt.Errorf("%w: redisstore: a record has %d bytes, and must have at most %d", session.ErrValue, n, maxRecord)
 	}
 	now := time.Now()
 	replies, err := s.pool.do(ctx, command{
 		"EVAL", save, "2", s.records + id, s.owners + rec.Owner,
-		strconv.FormatInt(rec.Version, 10), id, s.owners,
+		strconv.FormatInt(rec.Version, 10), id,
 		milliseconds(now.UnixNano()), milliseconds(rec.Expires.UnixNano()), milliseconds(int64(rec.Expires.Sub(now))),
 		string(rec.Data), rec.Owner, nanoseconds(rec.Created), nanoseconds(rec.Used), nanoseconds(rec.Expires),
 		strconv.FormatInt(rec.Version+1, 10), flag(rec.Ended),
@@ -201,92 +213,59 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 }
 
 // save stores a record under its name, KEYS[1], if the version that is stored is
-// ARGV[1]. KEYS[2] is the index of its owner; that of its owner before has the name
-// that begins with ARGV[3]. What has expired leaves the index, which lives as long as
-// the last of its records. Versions and times stay text, as a number here has 53 bits.
+// ARGV[1]. KEYS[2] is the index of its owner. Entries that have expired leave the
+// index, which lives as long as the last of its records. Versions and times stay
+// text, because a number in Lua has 53 bits.
 //
-// Redis refuses a script that would write when it is full, unless it has written
-// already. So a session that ends frees its room first, and the index comes before the
-// record: whatever is refused, there is no record that the index does not know.
+// The script touches no other key, because some servers refuse a key that was not
+// declared. So the index of the owner before keeps an entry until the entry expires.
+// List compares the owner, so such an entry harms nothing.
+//
+// When Redis is full, it refuses a script that would write, unless the script has
+// written already. So the script removes a session that ends before it writes the
+// tombstone. It writes the index before the record: whatever Redis refuses, there is
+// no record that the index does not know.
 const save = `
-local version, id, owners, now, expires, ttl = unpack(ARGV, 1, 6)
-local data, owner, created, used, expires_ns, next_version, ended = unpack(ARGV, 7, 13)
-local stored = redis.call('HMGET', KEYS[1], 'version', 'owner')
-if (stored[1] or '0') ~= version then
-	return stored[1] and 'conflict' or 'none'
+local version, id, now, expires, ttl = unpack(ARGV, 1, 5)
+local data, owner, created, used, expires_ns, next_version, ended = unpack(ARGV, 6, 12)
+local stored = redis.call('HGET', KEYS[1], 'version')
+if (stored or '0') ~= version then
+	return stored and 'conflict' or 'none'
 end
 if ended == '1' or tonumber(ttl) <= 0 then
 	redis.call('DEL', KEYS[1])
 end
 if tonumber(ttl) <= 0 then
 	redis.call('ZREM', KEYS[2], id)
-else
-	if owner ~= '' then
-		redis.call('ZADD', KEYS[2], expires, id)
-		redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-		local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
-		redis.call('PEXPIRE', KEYS[2], last[2] - now)
-	end
-	redis.call('HSET', KEYS[1], 'data', data, 'owner', owner, 'created', created,
-		'used', used, 'expires', expires_ns, 'version', next_version, 'ended', ended)
-	redis.call('PEXPIRE', KEYS[1], ttl)
+	return 'saved'
 end
-if stored[2] and stored[2] ~= '' and stored[2] ~= owner then
-	redis.call('ZREM', owners .. stored[2], id)
+if owner ~= '' then
+	redis.call('ZADD', KEYS[2], expires, id)
+	redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+	local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
+	redis.call('PEXPIRE', KEYS[2], last[2] - now)
 end
+redis.call('HSET', KEYS[1], 'data', data, 'owner', owner, 'created', created,
+	'used', used, 'expires', expires_ns, 'version', next_version, 'ended', ended)
+redis.call('PEXPIRE', KEYS[1], ttl)
 return 'saved'
 `
 
-// Delete is that of [session.Store].
+// Delete implements [session.Store]. The entry in the owner's index stays until it
+// expires.
 func (s *Store) Delete(ctx context.Context, id string) error {
-	_, err := s.ask(ctx, command{"EVAL", remove, "1", s.records + id, id, s.owners})
-	return err
+	replies, err := s.ask(ctx, command{"DEL", s.records + id})
+	if err != nil {
+		return err
+	}
+	if _, ok := replies[0].(int64); !ok {
+		return unexpected(replies[0])
+	}
+	return nil
 }
 
-// remove removes a record, and takes it out of its owner's index.
-const remove = `
-local owner = redis.pcall('HGET', KEYS[1], 'owner')
-redis.call('DEL', KEYS[1])
-if type(owner) == 'string' then
-	redis.call('ZREM', ARGV[2] .. owner, ARGV[1])
-end
-`
-
-// List is that of [session.Store]. It leaves out what cannot be read, which is
-// nobody's session.
-func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error) {
-	now := milliseconds(time.Now().UnixNano())
-	replies, err := s.ask(ctx, command{"ZRANGEBYSCORE", s.owners + owner, now, "+inf"})
-	if err != nil {
-		return nil, err
-	}
-	members, ok := replies[0].([]any)
-	if !ok {
-		return nil, unexpected(replies[0])
-	}
-	var ids []string
-	var loads []command
-	for _, member := range members {
-		id := fmt.Sprint(member)
-		ids, loads = append(ids, id), append(loads, s.get(id))
-	}
-	replies, err = s.ask(ctx, loads...) // one round trip for all of them
-	if err != nil {
-		return nil, err
-	}
-	var records []session.Record
-	for i, reply := range replies {
-		rec, err := toRecord(ids[i], reply)
-		if err == nil && rec.Owner == owner { // it may have changed since the index was read
-			rec.Data = nil
-			records = append(records, rec)
-		}
-	}
-	return records, nil
-}
-
-// ask does what may be done twice. A restart of Redis leaves connections that are
-// only found dead when they are used: the second try has a new one.
+// ask runs commands that may run twice. After a restart of Redis a connection is dead,
+// and only its next use shows that: the second try has a new connection.
 func (s *Store) ask(ctx context.Context, commands ...command) ([]any, error) {
 	replies, err := s.pool.do(ctx, commands...)
 	if _, refused := errors.AsType[serverError](err); err == nil || refused || ctx.Err() != nil {
@@ -303,43 +282,49 @@ func unexpected(reply any) error {
 	return errProtocol
 }
 
-// toRecord reads what get asked for. No fields at all are no record.
-func toRecord(id string, reply any) (session.Record, error) {
+// toRecord reads the n fields that get asked for. If all are missing, there is no
+// record.
+func toRecord(id string, reply any, n int) (session.Record, error) {
 	if no, ok := reply.(serverError); ok && no.wrongType() {
 		return session.Record{}, session.ErrCorrupt
 	}
 	values, ok := reply.([]any)
-	if !ok || len(values) != len(fields) {
-		return session.Record{}, errProtocol
+	if !ok || len(values) != n {
+		return session.Record{}, unexpected(reply)
 	}
 	var text [len(fields)]string
-	missing := 0
-	for i, value := range values[:required] {
-		if text[i], ok = value.(string); !ok {
-			missing++
+	found, whole := 0, true
+	for i, value := range values {
+		if text[i], ok = value.(string); ok {
+			found++
+		} else if fields[i] != "ended" {
+			whole = false
 		}
 	}
-	if missing == required {
+	if found == 0 {
 		return session.Record{}, session.ErrNotFound
 	}
-	created, err1 := parseTime(text[2])
-	used, err2 := parseTime(text[3])
-	expires, err3 := parseTime(text[4])
-	version, err4 := strconv.ParseInt(text[5], 10, 64)
-	if missing > 0 || errors.Join(err1, err2, err3, err4) != nil {
+	created, err1 := parseTime(text[1])
+	used, err2 := parseTime(text[2])
+	expires, err3 := parseTime(text[3])
+	version, err4 := strconv.ParseInt(text[4], 10, 64)
+	if !whole || errors.Join(err1, err2, err3, err4) != nil {
 		return session.Record{}, session.ErrCorrupt
 	}
 	if !time.Now().Before(expires) {
 		return session.Record{}, session.ErrNotFound
 	}
-	return session.Record{
-		ID: id, Data: []byte(text[0]), Owner: text[1],
-		Created: created, Used: used, Expires: expires, Version: version,
-		Ended: values[required] == flag(true),
-	}, nil
+	rec := session.Record{
+		ID: id, Owner: text[0], Created: created, Used: used, Expires: expires,
+		Version: version, Ended: text[5] == flag(true),
+	}
+	if n == len(fields) {
+		rec.Data = []byte(text[6])
+	}
+	return rec, nil
 }
 
-// milliseconds are rounded up, as a record may not go before its time.
+// milliseconds rounds up, because a record must not expire before its time.
 func milliseconds(nanoseconds int64) string {
 	const ms = int64(time.Millisecond)
 	n := nanoseconds / ms
@@ -349,7 +334,7 @@ func milliseconds(nanoseconds int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// flag is how a record says yes or no.
+// flag returns how a record says yes or no.
 func flag(b bool) string {
 	if b {
 		return "1"

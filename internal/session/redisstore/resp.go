@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The protocol is RESP, version 2. A command is an array of strings, each with its
@@ -24,23 +26,41 @@ const (
 	maxDepth = 4                 // arrays in arrays
 )
 
-// errProtocol is what is no reply, or not the reply to what was asked.
+// errProtocol is returned for what is no reply, or not the reply to the command.
 var errProtocol = errors.New("session: redisstore: the server does not speak as Redis does")
 
-// serverError is a reply that says no.
+// serverError is a reply that refuses a command.
 type serverError string
 
-// Error begins with the word that Redis has for the kind of error. What Redis quotes
-// is left out, as that can be a value or a password.
+// Error begins with the server's word for the kind of error, and ends before the
+// first quotation mark of any kind. What a server quotes can be a value, a password
+// or an owner, and errors go to the log.
 func (e serverError) Error() string {
-	text, _, _ := strings.Cut(string(e), "'")
-	text, _, _ = strings.Cut(text, `"`)
+	text := string(e)
+	if i := strings.IndexFunc(text, isQuote); i >= 0 {
+		text = text[:i]
+	}
 	return "session: redisstore: the server says " + strconv.QuoteToASCII(text[:min(len(text), 100)])
 }
 
+// isQuote reports whether r may begin what a server quotes. That is every quotation
+// mark of Unicode, the two accents that stand for one, and a byte that is not UTF-8,
+// because it may be a quotation mark of another character set.
+func isQuote(r rune) bool {
+	return unicode.Is(unicode.Quotation_Mark, r) || strings.ContainsRune("`´", r) || r == utf8.RuneError
+}
+
 // wrongType reports whether the key holds something else than the command is for.
-// That is the one refusal that says nothing of the connection.
 func (e serverError) wrongType() bool { return strings.HasPrefix(string(e), "WRONGTYPE ") }
+
+// full reports whether the server has no memory left for the command.
+func (e serverError) full() bool { return strings.HasPrefix(string(e), "OOM ") }
+
+// leavesConnection reports whether the connection can be used again. After any other
+// refusal the next call opens a new connection. READONLY, LOADING, MASTERDOWN,
+// CLUSTERDOWN, MISCONF, NOREPLICAS and UNBLOCKED may mean that another server is the
+// master now, and only a new connection asks for its address.
+func (e serverError) leavesConnection() bool { return e.wrongType() || e.full() }
 
 // command is a command's name and its arguments.
 type command []string

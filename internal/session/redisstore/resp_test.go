@@ -109,15 +109,29 @@ func TestCommandSaysItsLengths(t *testing.T) {
 	}
 }
 
+// What a server quotes may be a value, a password or an owner.
 func TestServerErrorQuotesNothing(t *testing.T) {
 	for text, want := range map[string]string{
-		"WRONGPASS invalid username-password pair":             `"WRONGPASS invalid username-password pair"`,
-		"ERR unknown command 'EVAL', with args: 'my password'": `"ERR unknown command "`,
-		`ERR unknown command "my password"`:                    `"ERR unknown command "`,
-		"ERR \x1b[31m" + strings.Repeat("x", 1000):             `"ERR \x1b[31m` + strings.Repeat("x", 91) + `"`,
+		"WRONGPASS invalid username-password pair":                                      `"WRONGPASS invalid username-password pair"`,
+		"ERR unknown command 'EVAL', with args: 'hunter2'":                              `"ERR unknown command "`,
+		"ERR unknown command `EVAL`, with args beginning with: `hunter2`, `data`":       `"ERR unknown command "`,
+		`ERR unknown command "hunter2"`:                                                 `"ERR unknown command "`,
+		"ERR unknown argument \u2018hunter2\u2019":                                      `"ERR unknown argument "`,
+		"ERR unknown argument \u2019hunter2\u2019":                                      `"ERR unknown argument "`,
+		"ERR unknown argument \u201chunter2\u201d":                                      `"ERR unknown argument "`,
+		"ERR unknown argument \u201ehunter2\u201c":                                      `"ERR unknown argument "`,
+		"ERR unknown argument \u00abhunter2\u00bb":                                      `"ERR unknown argument "`,
+		"ERR unknown argument \u2039hunter2\u203a":                                      `"ERR unknown argument "`,
+		"ERR unknown argument \u300chunter2\u300d":                                      `"ERR unknown argument "`,
+		"ERR unknown argument \u00b4hunter2\u00b4":                                      `"ERR unknown argument "`,
+		"ERR unknown argument \uff02hunter2\uff02":                                      `"ERR unknown argument "`,
+		"ERR unknown argument \x93hunter2\x94":                                          `"ERR unknown argument "`, // Windows-1252
+		"'hunter2' is no command":                                                       `""`,
+		"OOM command not allowed when used memory > 'maxmemory'. script: f, on @user:1": `"OOM command not allowed when used memory > "`,
+		"ERR \x1b[31m" + strings.Repeat("x", 1000):                                      `"ERR \x1b[31m` + strings.Repeat("x", 91) + `"`,
 	} {
 		if got := serverError(text).Error(); got != "session: redisstore: the server says "+want {
-			t.Errorf("%q, want %s", got, want)
+			t.Errorf("%q is shown as %q, want %s", text, got, want)
 		}
 	}
 }

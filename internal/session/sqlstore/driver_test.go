@@ -20,7 +20,9 @@ type database struct {
 	mu    sync.Mutex
 	table map[string]row
 	asked []call
-	open  int // result sets that nobody closed
+	open  int  // result sets that have not been closed
+	old   bool // the table is that of the release before the column ended
+	stall int  // a result set hangs after so many rows, if not 0
 
 	// fault, if there is one, is called before a statement, BEGIN, COMMIT and
 	// ROLLBACK, and before the row after the last (END). What it returns is what
@@ -30,18 +32,21 @@ type database struct {
 	blind bool
 }
 
-// row has the columns in the order of load.
-type row [7]driver.Value
+// row has the columns in the order of load. Those of list are all but the last.
+type row [8]driver.Value
 
 const (
 	idColumn = iota
-	dataColumn
 	ownerColumn
 	createdColumn
 	usedColumn
 	expiresColumn
 	versionColumn
+	endedColumn
+	dataColumn
 )
+
+var columns = []string{"id", "owner", "created", "used", "expires", "version", "ended", "data"}
 
 // call is a statement and its arguments.
 type call struct {
@@ -108,23 +113,25 @@ func (d *database) change(statement string, args []driver.NamedValue) int64 {
 	arg := func(n int) driver.Value { return args[n-1].Value }
 	switch statement {
 	case insert:
-		old, found := d.table[arg(6).(string)]
-		if found && old[expiresColumn].(int64) > arg(7).(int64) {
+		old, found := d.table[arg(7).(string)]
+		if found && old[expiresColumn].(int64) > arg(8).(int64) {
 			return 0
 		}
 		return d.put(args, 1)
 	case update:
-		old, found := d.table[arg(6).(string)]
-		if !found || old[expiresColumn].(int64) <= arg(7).(int64) || old[versionColumn] != arg(8) {
+		old, found := d.table[arg(7).(string)]
+		if !found || old[expiresColumn].(int64) <= arg(8).(int64) || old[versionColumn] != arg(9) {
 			return 0
 		}
-		return d.put(args, arg(8).(int64)+1)
+		return d.put(args, arg(9).(int64)+1)
 	case remove:
 		before := len(d.table)
 		delete(d.table, arg(1).(string))
 		return int64(before - len(d.table))
 	case dialects[SQLite].sweep, dialects[Postgres].sweep:
 		return d.sweep(arg(1).(int64))
+	case addEnded:
+		d.old = false
 	}
 	return 0
 }
@@ -132,7 +139,7 @@ func (d *database) change(statement string, args []driver.NamedValue) int64 {
 // put puts the record of a save in the table.
 func (d *database) put(args []driver.NamedValue, version int64) int64 {
 	v := func(n int) driver.Value { return args[n-1].Value }
-	d.table[v(6).(string)] = row{v(6), bytes.Clone(v(1).([]byte)), v(2), v(3), v(4), v(5), version}
+	d.table[v(7).(string)] = row{v(7), v(2), v(3), v(4), v(5), version, v(6), bytes.Clone(v(1).([]byte))}
 	return 1
 }
 
@@ -147,18 +154,30 @@ func (d *database) sweep(now int64) int64 {
 	return removed
 }
 
-// find returns the rows that a statement finds. A row that is not as it should be
-// has no time to expire.
-func (d *database) find(statement string, args []driver.NamedValue) []row {
+// find returns the rows that a statement finds. It also finds a row whose time to
+// expire is not a number.
+func (d *database) find(statement string, args []driver.NamedValue) (found [][]driver.Value) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	column := map[string]int{load: idColumn, list: ownerColumn}[statement]
-	var found []row
+	switch statement {
+	case dialects[SQLite].hasEnded, dialects[Postgres].hasEnded:
+		return [][]driver.Value{{map[bool]int64{true: 0, false: 1}[d.old]}}
+	case load:
+		return d.live(idColumn, args, len(columns))
+	case list:
+		return d.live(ownerColumn, args, dataColumn)
+	}
+	return nil
+}
+
+// live returns the first n columns of the rows that have a value in a column and have
+// not expired.
+func (d *database) live(column int, args []driver.NamedValue, n int) (found [][]driver.Value) {
 	for _, id := range slices.Sorted(maps.Keys(d.table)) {
 		r := d.table[id]
 		expires, ok := r[expiresColumn].(int64)
 		if r[column] == args[0].Value && (!ok || expires > args[1].Value.(int64)) {
-			found = append(found, r)
+			found = append(found, r[:n])
 		}
 	}
 	return found
@@ -193,7 +212,11 @@ func (c conn) QueryContext(ctx context.Context, statement string, args []driver.
 		return nil, err
 	}
 	c.d.opened(1)
-	return &resultSet{ctx, c.d, c.d.find(statement, args)}, nil
+	names := map[string][]string{load: columns, list: columns[:dataColumn]}[statement]
+	if names == nil {
+		names = []string{"count"}
+	}
+	return &resultSet{ctx: ctx, d: c.d, names: names, rows: c.d.find(statement, args)}, nil
 }
 
 func (d *database) opened(n int) {
@@ -218,14 +241,14 @@ func (r result) RowsAffected() (int64, error) {
 
 // resultSet is what a query found.
 type resultSet struct {
-	ctx  context.Context
-	d    *database
-	rows []row
+	ctx   context.Context
+	d     *database
+	names []string
+	rows  [][]driver.Value
+	read  int
 }
 
-func (r *resultSet) Columns() []string {
-	return []string{"id", "data", "owner", "created", "used", "expires", "version"}
-}
+func (r *resultSet) Columns() []string { return r.names }
 
 func (r *resultSet) Close() error {
 	r.d.opened(-1)
@@ -233,9 +256,12 @@ func (r *resultSet) Close() error {
 }
 
 func (r *resultSet) Next(values []driver.Value) error {
-	if len(r.rows) > 0 {
-		copy(values, r.rows[0][:])
-		r.rows = r.rows[1:]
+	if r.d.stall > 0 && r.read == r.d.stall {
+		return blocked(r.ctx, "")
+	}
+	if r.read < len(r.rows) {
+		copy(values, r.rows[r.read])
+		r.read++
 		return nil
 	}
 	if err := r.d.begin(r.ctx, "END", nil); err != nil {
@@ -247,13 +273,13 @@ func (r *resultSet) Next(values []driver.Value) error {
 // errBroken is what goes wrong.
 var errBroken = errors.New("broken")
 
-// mustBeIdle reports connections and result sets that nobody gave back.
+// mustBeIdle reports connections and result sets that were not given back.
 func (d *database) mustBeIdle(t testing.TB, what string, db *sql.DB) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if n := db.Stats().InUse; n != 0 || d.open != 0 {
-		t.Errorf("%s: %d connections in use, %d result sets open", what, n, d.open)
+		t.Errorf("%s: %d connections in use, %d result sets open, want none", what, n, d.open)
 	}
 }
 

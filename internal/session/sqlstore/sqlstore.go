@@ -2,55 +2,63 @@
 // PostgreSQL, through database/sql. The program brings the driver:
 //
 //	id       text    the hash of the session ID, in hex
-//	data     bytes   the values, as JSON; none when the session has ended
+//	data     bytes   the values, as JSON; of a tombstone, what the manager keeps there
 //	owner    text    whose session it is; '' for a stranger's
 //	created  bigint  when it began, in microseconds since 1970 (Unix time)
 //	used     bigint  when it was last saved
 //	expires  bigint  when it ends; the sweeper's index is on it
 //	version  bigint  counts the saves, from 1
+//	ended    boolean the record is a tombstone
 //
-// The table is named sessions, and [Store.CreateTable] makes it. A stolen copy of
-// it opens no session, as the ids are hashes and a session ID cannot be got back
-// from them. But it can be read there what visitors stored. SQLite makes its files
-// as the umask has it: give them a directory of mode 0700. In PostgreSQL grant
-// SELECT, INSERT, UPDATE and DELETE on the table to the program's role and nothing
-// to others. Such a role cannot call CreateTable; one that owns the schema does.
+// The table is named sessions. [Store.CreateTable] makes it, and adds the column
+// ended to the table of an earlier release, so call it each time the program starts.
+// Processes of the earlier release go on working with the new table.
 //
-// One table is for one application, as the owners of two would be mixed up. Any
+// The ids are hashes, and no one can get a session ID back from its hash. So a stolen
+// copy of the table opens no session, but anyone who has it can read what visitors
+// stored. SQLite makes its files with the permissions that the umask leaves: give them
+// a directory of mode 0700. In PostgreSQL grant SELECT, INSERT, UPDATE and DELETE on
+// the table to the program's role and nothing to others. Such a role cannot call
+// CreateTable. A role that owns the schema can.
+//
+// One table is for one application, because the owners of two would be mixed up. Any
 // number of its processes may share it: for SQLite on one machine, in a file on a
 // local disk and not on a network file system, and for PostgreSQL on any number of
-// machines. A save is one statement that compares the version and swaps, so
-// PostgreSQL is to be left at READ COMMITTED, its default. Times are those of the
-// program and not of the database: keep the clocks of the machines together, as one
-// that is ahead ends sessions early.
+// machines. A save is one statement that compares the version and swaps, so leave
+// PostgreSQL at READ COMMITTED, its default. Times are those of the program and not of
+// the database: keep the clocks of the machines together, because a clock that is
+// ahead ends sessions early.
 //
-// What was saved survives what the database says its commits survive. An error is
-// the one doubtful case: if the connection breaks after the database was asked, the
-// record may be the old one or the new one. A call ends with its context if the
-// driver lets go then.
+// What was saved survives what the database says its commits survive. An error leaves
+// one doubt: if the connection breaks after the database was asked, the record may be
+// the old one or the new one. A call ends with its context if the driver supports that.
 //
 // What to set on the [sql.DB]:
 //
 //   - SQLite: SetMaxOpenConns(1). There is one writer at a time in any case, and
-//     this way the goroutines of a process queue for it, first come first served;
-//     with more, under load, some never get their turn (SQLITE_BUSY). Let the one
-//     wait for other processes, longer than [session.Options.StoreTimeout] (PRAGMA
-//     busy_timeout), and write ahead, so that their readers wait for nobody (PRAGMA
-//     journal_mode=wal). Leave PRAGMA synchronous at full, or a power cut may undo
-//     the last saves, logouts among them.
+//     with one connection the goroutines of a process queue for it. With more, under
+//     load, some never get their turn (SQLITE_BUSY). Let the connection wait for other
+//     processes, longer than [session.Options.StoreTimeout] (PRAGMA busy_timeout), and
+//     write ahead, so that readers do not wait for a writer (PRAGMA journal_mode=wal).
+//     Leave PRAGMA synchronous at full, or a power cut may undo the last saves, logouts
+//     among them. Set PRAGMA max_page_count some megabytes below what the disk has: in a
+//     database that is full by that number sessions can still be ended, but on a disk
+//     that is full SQLite can write nothing, not even a DELETE.
 //   - PostgreSQL: SetMaxOpenConns, so that all processes together stay below the
-//     server's max_connections, and SetMaxIdleConns to the same, or most of them
-//     are dialled anew under load. SetConnMaxLifetime lets connections move to
-//     another server behind one name.
+//     server's max_connections, and SetMaxIdleConns to the same number, or the program
+//     dials most connections again and again under load. SetConnMaxLifetime lets
+//     connections move to another server behind one name: set it to a minute or so when
+//     a failover moves the name, because a server that was cut off still opens sessions
+//     that ended elsewhere. A DELETE needs room for PostgreSQL's log, so watch the disk.
 //
 // To back up, use what the database has for it (VACUUM INTO or sqlite3's .backup,
-// pg_dump): a copy of the files of one that is running may be torn. Who restores a
-// backup restores the sessions that have ended since, too; DELETE FROM sessions
-// ends all. To watch: how many rows there are, and how old the oldest expires is.
-// More than some minutes means that the sweeper fails or cannot keep up.
+// pg_dump), because a copy of the files of a running database may be torn. A restored
+// backup brings back sessions that have ended since. DELETE FROM sessions ends all. To
+// watch: how many rows there are, and how old the oldest expires is. If that is more
+// than some minutes old, the sweeper fails or cannot keep up.
 //
 // Read this file first, then statements.go (all the SQL there is) and sweep.go
-// (what goes by itself).
+// (removes what has expired).
 package sqlstore
 
 import (
@@ -66,8 +74,8 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// maxText is how many bytes an owner may have. PostgreSQL has an index entry in
-// a third of a page, 2704 bytes.
+// maxText is how many bytes an owner may have. In PostgreSQL an entry of an index has at
+// most a third of a page, 2704 bytes.
 const maxText = 2000
 
 // Store is a [session.Store] in a table.
@@ -79,9 +87,9 @@ type Store struct {
 	swept      chan struct{} // closed when the sweeper has stopped
 }
 
-// New returns a store in db, which is of dialect d. It does not use db yet, and
+// New returns a store in db, which speaks dialect d. New does not use db yet, and
 // panics if d is no dialect. Close the store to stop the goroutine that removes
-// what has expired, and then db.
+// what has expired, and then close db.
 func New(db *sql.DB, d Dialect) *Store {
 	s := &Store{db: db, statements: dialects[d], swept: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -89,32 +97,70 @@ func New(db *sql.DB, d Dialect) *Store {
 	return s
 }
 
-// Close stops the sweeper and waits for it. It leaves the database open, and calls
-// of the store go on working. It returns nil, and may be called again.
+// Close stops the sweeper and waits for it. Close leaves the database open, and calls
+// of the store go on working. Close returns nil, and may be called again.
 func (s *Store) Close() error {
 	s.cancel()
 	<-s.swept
 	return nil
 }
 
-// CreateTable makes the table and its indexes, all or nothing. What is there
-// stays as it is, so a program may call it each time it starts, on several
-// machines at once. The error is the database's.
+// CreateTable makes the table and its indexes, or brings the table of an earlier
+// release up to date. It leaves alone what is there already, so a program may call
+// it each time it starts, on several machines at the same time. The error is the
+// database's, and then CreateTable may be called again.
+//
+// Adding a column waits until all running transactions that use the table have
+// ended, so do not start a new release while a backup runs.
 func (s *Store) CreateTable(ctx context.Context) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	err := s.transact(ctx, func(tx *sql.Tx) error { return execAll(ctx, tx, s.statements.table...) })
 	if err != nil {
 		return failure(err)
 	}
-	defer tx.Rollback() // after Commit it does nothing
-	for _, statement := range s.statements.create {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return failure(err)
-		}
-	}
-	return failure(tx.Commit())
+	return failure(s.transact(ctx, func(tx *sql.Tx) error { return s.upgrade(ctx, tx) }))
 }
 
-// Load is that of [session.Store].
+// upgrade adds to a table what it lacks. It looks after it has the lock, because two
+// processes that look first could both add the column.
+func (s *Store) upgrade(ctx context.Context, tx *sql.Tx) error {
+	if err := execAll(ctx, tx, s.statements.lock); err != nil {
+		return err
+	}
+	var columns int
+	if err := tx.QueryRowContext(ctx, s.statements.hasEnded).Scan(&columns); err != nil {
+		return err
+	}
+	if columns == 0 {
+		if err := execAll(ctx, tx, addEnded); err != nil {
+			return err
+		}
+	}
+	return execAll(ctx, tx, s.statements.indexes...)
+}
+
+// transact runs do in a transaction: all of it, or nothing.
+func (s *Store) transact(ctx context.Context, do func(tx *sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func execAll(ctx context.Context, tx *sql.Tx, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Load implements [session.Store].
 func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
 	if !isText(id) {
 		return session.Record{}, session.ErrNotFound
@@ -129,15 +175,15 @@ func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
 	return records[0], nil
 }
 
-// Save is that of [session.Store]. The owner is valid UTF-8 without NUL, of 2000
-// bytes at the most, and so is id; anything else is [session.ErrValue].
+// Save implements [session.Store]. An owner must be valid UTF-8 without NUL, of at
+// most 2000 bytes, and so must id. Anything else is [session.ErrValue].
 func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 	if !isText(id) || !isText(rec.Owner) {
-		return fmt.Errorf("%w: sqlstore: an owner is UTF-8 without NUL, of %d bytes at the most", session.ErrValue, maxText)
+		return fmt.Errorf("%w: sqlstore: an owner must be UTF-8 without NUL, of at most %d bytes", session.ErrValue, maxText)
 	}
 	data := append([]byte{}, rec.Data...) // nil would be NULL
 	statement, args := insert, []any{data, rec.Owner,
-		rec.Created.UnixMicro(), rec.Used.UnixMicro(), rec.Expires.UnixMicro(), id, now()}
+		rec.Created.UnixMicro(), rec.Used.UnixMicro(), rec.Expires.UnixMicro(), rec.Ended, id, now()}
 	if rec.Version != 0 {
 		statement, args = update, append(args, rec.Version)
 	}
@@ -152,7 +198,7 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 	return cmp.Or(err, session.ErrConflict)
 }
 
-// Delete is that of [session.Store].
+// Delete implements [session.Store].
 func (s *Store) Delete(ctx context.Context, id string) error {
 	if !isText(id) {
 		return ctx.Err() // there is none
@@ -161,8 +207,8 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	return err
 }
 
-// List is that of [session.Store]. It leaves out what cannot be read, which is
-// nobody's session.
+// List implements [session.Store]. It leaves out a record that it cannot read,
+// because such a record opens no session.
 func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error) {
 	if !isText(owner) {
 		return nil, ctx.Err() // there are none
@@ -174,8 +220,9 @@ func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error
 	return records, err
 }
 
-// query returns the records that a statement finds. If it leaves out one that
-// cannot be read, the error is [session.ErrCorrupt].
+// query returns the records that load or list finds. If it leaves out one that
+// cannot be read, the error is [session.ErrCorrupt]. When ctx ends first, query
+// returns the records that it has read so far together with the error.
 func (s *Store) query(ctx context.Context, statement string, args ...any) ([]session.Record, error) {
 	rows, err := s.db.QueryContext(ctx, statement, args...)
 	if err != nil {
@@ -185,26 +232,33 @@ func (s *Store) query(ctx context.Context, statement string, args ...any) ([]ses
 	var records []session.Record
 	var corrupt error
 	for rows.Next() {
-		rec, err := scan(rows)
+		rec, err := scan(rows, statement == load)
 		if err == nil {
 			records = append(records, rec)
 		}
 		corrupt = cmp.Or(corrupt, err)
 	}
-	if err := rows.Err(); err != nil { // which may be why a row could not be read
+	switch err := rows.Err(); { // which may be why a row could not be read
+	case err == nil:
+		return records, corrupt
+	case ctx.Err() != nil:
+		return records, failure(ctx.Err()) // the driver may have its own word for it
+	default:
 		return nil, failure(err)
 	}
-	return records, corrupt
 }
 
-// scan returns the record of a row. The driver's reason for not reading one is
-// left out, as it may quote what a visitor stored.
-func scan(rows *sql.Rows) (session.Record, error) {
+// scan returns the record of a row. It leaves out the driver's reason for not reading
+// one, because that may quote what a visitor stored.
+func scan(rows *sql.Rows, withData bool) (session.Record, error) {
 	var rec session.Record
 	var data sql.Null[[]byte] // which tells NULL from no bytes
 	var created, used, expires int64
-	err := rows.Scan(&rec.ID, &data, &rec.Owner, &created, &used, &expires, &rec.Version)
-	if err != nil || !data.Valid || rec.Version < 1 {
+	columns := []any{&rec.ID, &rec.Owner, &created, &used, &expires, &rec.Version, &rec.Ended}
+	if withData {
+		columns = append(columns, &data)
+	}
+	if err := rows.Scan(columns...); err != nil || data.Valid != withData || rec.Version < 1 {
 		return session.Record{}, fmt.Errorf("%w: a column is NULL or of another type", session.ErrCorrupt)
 	}
 	rec.Data = data.V
@@ -222,8 +276,8 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64,
 	return n, failure(err)
 }
 
-// isText reports whether both databases hold text, and index it. What they do not
-// hold is in neither, so nothing is looked up under it.
+// isText reports whether both databases can store and index text. Nothing is stored
+// under any other text, so the store does not look it up.
 func isText(text string) bool {
 	return len(text) <= maxText && utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }

@@ -152,8 +152,8 @@ func TestParametersAreNumberedAsTheyFirstOccur(t *testing.T) {
 	}
 }
 
-// TestTheSessionIDStaysInTheCookie: who reads the database, or the statements in
-// its log, opens no session.
+// TestTheSessionIDStaysInTheCookie: someone who reads the database, or the statements
+// in its log, can open no session.
 func TestTheSessionIDStaysInTheCookie(t *testing.T) {
 	s, d := newStore(t, SQLite)
 	m := newManager(t, s)
@@ -244,7 +244,7 @@ func TestTheEmptyRecordIsNotNull(t *testing.T) {
 }
 
 // TestCorruptRows has a row of which a column is NULL or of another type, as
-// SQLite takes them. It opens nothing, and locks nobody out.
+// SQLite takes them. It opens nothing, and locks no visitor out.
 func TestCorruptRows(t *testing.T) {
 	for column, values := range map[int][]driver.Value{
 		dataColumn:    {nil},
@@ -253,6 +253,7 @@ func TestCorruptRows(t *testing.T) {
 		usedColumn:    {nil, "secret", []byte("secret"), 1.5, time.Now()},
 		expiresColumn: {nil, "secret", []byte("secret"), 1.5, time.Now()},
 		versionColumn: {nil, "secret", []byte("secret"), 1.5, time.Now(), int64(0), int64(-1)},
+		endedColumn:   {nil, "secret", []byte("secret"), 1.5, time.Now(), int64(2)},
 	} {
 		for _, value := range values {
 			what := fmt.Sprintf("%T %v in column %d", value, value, column)
@@ -264,6 +265,13 @@ func TestCorruptRows(t *testing.T) {
 				d.table[id] = r
 			}
 			mustBeCorrupt(t, s, d, what)
+			records, err := s.List(t.Context(), "ada")
+			if err != nil {
+				t.Errorf("%s: List: %v, want no error", what, err)
+			}
+			if want := map[bool]int{true: 1}[column == dataColumn]; len(records) != want { // a list has no data
+				t.Errorf("%s: List has %d records, want %d", what, len(records), want)
+			}
 			again := visit(m, begun.Cookies()[0].String(), increment)
 			if again.StatusCode != 200 || len(again.Cookies()) != 1 {
 				t.Errorf("%s locks a visitor out: %d, %v", what, again.StatusCode, again.Cookies())
@@ -284,9 +292,6 @@ func mustBeCorrupt(t *testing.T, s *Store, d *database, what string) {
 		if strings.Contains(fmt.Sprint(err), "secret") {
 			t.Errorf("%s: the error quotes it: %v", what, err)
 		}
-	}
-	if records, err := s.List(t.Context(), "ada"); err != nil || len(records) > 0 {
-		t.Errorf("%s: List = %v, %v", what, records, err)
 	}
 	d.mustBeIdle(t, what, s.db)
 }
@@ -428,32 +433,94 @@ func TestABlockedDatabaseIsA503(t *testing.T) {
 	})
 }
 
-func TestCreateTableIsAllOrNothing(t *testing.T) {
+// TestCreateTable has a table that is there, or one of the earlier release, and breaks
+// at each step. What was done of a transaction is rolled back, and the next call does
+// the rest.
+func TestCreateTable(t *testing.T) {
 	for _, dialect := range []Dialect{SQLite, Postgres} {
-		steps := append([]string{"BEGIN"}, dialects[dialect].create...)
-		steps = append(steps, "COMMIT")
-		s, d := newStore(t, dialect)
-		if err := s.CreateTable(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if asked := d.statements(); !slices.Equal(asked, steps) {
-			t.Errorf("the database was asked %q, want %q", asked, steps)
-		}
-		for i, step := range steps {
-			d.fail(on(step, errBroken))
-			mustBe(t, "CreateTable", s.CreateTable(t.Context()), errBroken)
-			want := slices.Clone(steps[:i+1])
-			if step != "BEGIN" && step != "COMMIT" {
-				want = append(want, "ROLLBACK")
+		for _, old := range []bool{false, true} {
+			s, d := newStore(t, dialect)
+			steps := createSteps(dialect, old)
+			d.old = old
+			if err := s.CreateTable(t.Context()); err != nil {
+				t.Fatal(err)
 			}
-			if asked := d.statements(); !slices.Equal(asked, want) {
-				t.Errorf("broken at %q, the database was asked %q, want %q", step, asked, want)
+			if asked := d.statements(); !slices.Equal(asked, steps) {
+				t.Errorf("the database was asked %q, want %q", asked, steps)
 			}
-			d.mustBeIdle(t, step, s.db)
+			for i, step := range steps {
+				d.old = old
+				first := slices.Index(steps, step)
+				d.fail(on(step, errBroken))
+				mustBe(t, "CreateTable", s.CreateTable(t.Context()), errBroken)
+				want := slices.Clone(steps[:first+1])
+				if step != "BEGIN" && step != "COMMIT" {
+					want = append(want, "ROLLBACK")
+				}
+				if asked := d.statements(); !slices.Equal(asked, want) {
+					t.Errorf("broken at step %d, %q, the database was asked %q, want %q", i, step, asked, want)
+				}
+				d.mustBeIdle(t, step, s.db)
+			}
 		}
 	}
-	if !strings.Contains(dialects[Postgres].create[0], "pg_advisory_xact_lock") {
-		t.Error("PostgreSQL's processes do not take turns")
+}
+
+// createSteps returns what CreateTable asks the database.
+func createSteps(dialect Dialect, old bool) []string {
+	own := dialects[dialect]
+	steps := slices.Concat([]string{"BEGIN"}, own.table, []string{"COMMIT", "BEGIN", own.lock, own.hasEnded})
+	if old {
+		steps = append(steps, addEnded)
+	}
+	return slices.Concat(steps, own.indexes, []string{"COMMIT"})
+}
+
+func TestProcessesOfPostgresTakeTurns(t *testing.T) {
+	own := dialects[Postgres]
+	for _, statement := range []string{own.table[0], own.lock} {
+		if !strings.Contains(statement, "pg_advisory_xact_lock") {
+			t.Errorf("a transaction of CreateTable begins with %q, want the lock", statement)
+		}
+	}
+}
+
+// TestListReturnsWhatItHasRead: the context ends when three of five rows have come.
+func TestListReturnsWhatItHasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, db := newDatabase(t)
+		s := New(db, Postgres)
+		defer s.Close()
+		for range 5 {
+			if err := s.Save(t.Context(), rand.Text(), record(0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.stall = 3
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		records, err := s.List(ctx, "ada")
+		mustBe(t, "List", err, context.DeadlineExceeded)
+		if len(records) != 3 {
+			t.Errorf("List has %d records, want the 3 that it read", len(records))
+		}
+		for _, rec := range records {
+			if rec.ID == "" || rec.Owner != "ada" {
+				t.Errorf("List has %+v, want a record of ada's", rec)
+			}
+		}
+		synctest.Wait()
+		d.mustBeIdle(t, "List", db)
+	})
+}
+
+// TestListAsksForNoData: a value may have megabytes, and a list may have thousands.
+func TestListAsksForNoData(t *testing.T) {
+	if strings.Contains(list, "data") {
+		t.Errorf("a list asks for the data: %s", list)
+	}
+	if !strings.Contains(load, "data") {
+		t.Errorf("Load does not ask for the data: %s", load)
 	}
 }
 

@@ -25,12 +25,12 @@ func (d *database) expire(n int) {
 	defer d.mu.Unlock()
 	for i := range n {
 		id := fmt.Sprint("expired ", i)
-		d.table[id] = row{id, []byte("{}"), "", int64(0), int64(0), now() - 1, int64(1)}
+		d.table[id] = row{id, "", int64(0), int64(0), now() - 1, int64(1), false, []byte("{}")}
 	}
 }
 
-// after waits, on synctest's clock, and returns how often the sweeper asked
-// meanwhile, and how many records are left.
+// after waits, on synctest's clock. It returns how often the sweeper asked in that time,
+// and how many records are left.
 func (d *database) after(wait time.Duration) (steps, left int) {
 	d.calls()
 	<-time.After(wait)

@@ -31,7 +31,7 @@ func newCluster(t testing.TB, settings string) *cluster {
 		t.Skip("PostgreSQL is missing: apt-get install postgresql")
 	}
 	slices.Sort(found)
-	dir, err := os.MkdirTemp("", "pg") // the path of a socket is to be short
+	dir, err := os.MkdirTemp("", "pg") // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func newCluster(t testing.TB, settings string) *cluster {
 
 func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
 
-// url is that of a database of the cluster.
+// url returns the URL of a database of the cluster.
 func (c *cluster) url(database string) string {
 	return "postgres://postgres@/" + database + "?host=" + c.dir
 }
