@@ -234,6 +234,43 @@ func TestRevokeGoesInBatches(t *testing.T) {
 	}
 }
 
+// slowList is a store whose List takes a second for each record that it was ever given.
+type slowList struct {
+	*memstore.Store
+	entries int
+}
+
+func (s *slowList) Save(ctx context.Context, id string, rec session.Record) error {
+	if rec.Version == 0 {
+		s.entries++
+	}
+	return s.Store.Save(ctx, id, rec)
+}
+
+func (s *slowList) List(ctx context.Context, owner string) ([]session.Record, error) {
+	records, err := s.Store.List(ctx, owner)
+	select {
+	case <-time.After(time.Duration(s.entries) * time.Second):
+		return records, err
+	case <-ctx.Done():
+		return records, ctx.Err()
+	}
+}
+
+// A store may need longer than StoreTimeout to find out that nothing is left.
+func TestRevokeGivesALongListMoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowList{Store: memstore.New()}
+		m := newManager(t, session.Options{Store: store, StoreTimeout: 1500 * time.Millisecond})
+		cookie := owned(t, m, "ada")
+		owned(t, m, "ada")
+		if err := m.Revoke(t.Context(), "ada"); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, m, cookie, session.ErrNotFound)
+	})
+}
+
 // A batch that has only sessions to keep brings Revoke no further.
 func TestRevokeThatComesNoFurtherIsAnError(t *testing.T) {
 	store := &partial{Store: memstore.New()}

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"compress/zlib"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -514,6 +517,28 @@ func TestBenchTakesTheCookieThatCanBeRead(t *testing.T) {
 			browser.Handler.ServeHTTP(w, r)
 			if w.Code >= 400 {
 				t.Errorf("%s, with a cookie %q before the session's: %d", attack, decoy, w.Code)
+			}
+		}
+	}
+}
+
+// A kilobyte that no one signed must not become a page of megabytes.
+func TestBenchInflatesNothingThatIsNotSigned(t *testing.T) {
+	var packed bytes.Buffer
+	w := zlib.NewWriter(&packed)
+	fmt.Fprintf(w, `{"x":"%s"}`, strings.Repeat("<", 1<<20-20))
+	w.Close()
+	bomb := "." + base64.RawURLEncoding.EncodeToString(packed.Bytes()) + ".ZVPxAA.AAAA"
+	for name, browser := range map[string]*webtest.Browser{
+		"a stranger": webtest.NewBrowser(t, site(t, secret)), "a user": signedIn(t),
+	} {
+		for _, cookie := range []string{copyName, cookieName} {
+			for _, path := range []string{"/bench", "/dashboard"} {
+				r := httptest.NewRequest("GET", webtest.Origin+path, nil)
+				r.Header.Set("Cookie", cookie+"="+bomb)
+				if page := browser.Send(r); len(page.Body) > 100_000 {
+					t.Errorf("%s, %s with a bomb in %s: %d bytes", name, path, cookie, len(page.Body))
+				}
 			}
 		}
 	}
