@@ -1,0 +1,136 @@
+package browsertest
+
+import (
+	"fmt"
+	"path"
+	"testing"
+	"time"
+
+	"example.com/sessions/internal/webdriver"
+)
+
+// box is where a button is in the window, in CSS pixels.
+type box struct {
+	Name                     string
+	Left, Top, Right, Bottom float64
+}
+
+func (b box) meets(other box) bool {
+	return b.Left < other.Right && other.Left < b.Right && b.Top < other.Bottom && other.Top < b.Bottom
+}
+
+func (b box) click(v visitor) {
+	v.t.Helper()
+	for _, kind := range []string{"mousePressed", "mouseReleased"} {
+		v.DevTools(nil, "Input.dispatchMouseEvent", map[string]any{
+			"type": kind, "button": "left", "clickCount": 1,
+			"x": (b.Left + b.Right) / 2, "y": (b.Top + b.Bottom) / 2,
+		})
+	}
+}
+
+// buttons returns the buttons of the page that send a form.
+func (v visitor) buttons() (all []box) {
+	v.t.Helper()
+	v.Script(&all, `return [...document.querySelectorAll("form button")].map(b => {
+		const r = b.getBoundingClientRect();
+		return {Name: b.textContent, Left: r.left, Top: r.top, Right: r.right, Bottom: r.bottom};
+	})`)
+	return all
+}
+
+// button scrolls to the only button of a page, and returns it.
+func (v visitor) button() box {
+	v.t.Helper()
+	v.Script(nil, `document.querySelector("form button").scrollIntoView({block: "nearest"})`)
+	all := v.buttons()
+	if len(all) != 1 {
+		v.t.Fatalf("%d buttons, want one: %v", len(all), all)
+	}
+	return all[0]
+}
+
+// A second click, however slow, lands where the button was. On the page that a login
+// leads to, there must be nothing to press, such as Logout.
+func TestSecondClickOnLoginHitsNoButton(t *testing.T) {
+	t.Parallel()
+	// One browser for all: the name of a subtest would make the path of its profile too
+	// long for a socket.
+	browser := webdriver.Open(t, webdriver.Options{NoScript: true, Insecure: true})
+	for _, site := range []struct{ program, page, name, password string }{
+		{"lessons/04-auth", "/login", "Username:", "Password:"},
+		{"lessons/07-security", "/login", "Username", "Password"},
+		{"lessons/08-database", "/login", "Username", "Password"},
+		{"exercises/1-registration", "/register", "Username:", "Password:"},
+		{"exercises/1-registration", "/login", "Username:", "Password:"},
+		{"exercises/2-remember-me", "/login", "Username:", "Password:"},
+		{"exercises/3-timeout", "/login", "Username", "Password"},
+	} {
+		t.Run(site.program+site.page, func(t *testing.T) {
+			if !isWanted(site.program) {
+				t.Skip("set BROWSER=full to visit this")
+			}
+			v := visitor{browser, t, path.Base(site.program), originOf(t, site.program)}
+			for _, width := range []int{360, 1280} {
+				v.resize(width, 800, "light")
+				if site.page == "/login" && site.program == "exercises/1-registration" {
+					v.Go("/register")
+					v.Type(site.name, fmt.Sprintf("ada%d", width))
+					v.Type(site.password, "password")
+					v.Click("Register")
+					v.Click("Logout")
+				}
+				v.Go(site.page)
+				name := "admin"
+				if site.program == "exercises/1-registration" {
+					name = fmt.Sprintf("ada%d", width)
+					if site.page == "/register" {
+						name = "bob" + name
+					}
+				}
+				v.Type(site.name, name)
+				v.Type(site.password, "password")
+				pressed := v.button()
+				pressed.click(v)
+				v.until("the next page", func() bool { return len(v.buttons()) > 0 && v.buttons()[0].Name != pressed.Name })
+				for _, next := range v.buttons() {
+					if next.meets(pressed) {
+						t.Errorf("%d px: %q is where %q was", width, next.Name, pressed.Name)
+					}
+				}
+				v.Click("Logout")
+			}
+		})
+	}
+}
+
+// The second click of a double click sends the form again, while the first request is in
+// flight or has just ended the session that both came with.
+func TestDoubleClickOnLoginSignsIn(t *testing.T) {
+	t.Parallel()
+	v := visitor{webdriver.Open(t, webdriver.Options{NoScript: true}), t, "08-database", originOf(t, "lessons/08-database")}
+	for _, gap := range []time.Duration{20, 60, 120, 300} {
+		v.Go("/") // begins a session
+		v.Go("/login")
+		v.Type("Username", "admin")
+		v.Type("Password", "password")
+		login := v.button()
+		login.click(v)
+		<-time.After(gap * time.Millisecond)
+		login.click(v)
+		v.until("the page after the login", func() bool { return len(v.buttons()) > 0 && v.buttons()[0].Name != login.Name })
+		v.Go("/sessions")
+		v.isAt("/sessions")
+		v.sees("This browser")
+		v.Click("Logout")
+	}
+}
+
+// originOf starts a program, and returns where it listens.
+func originOf(t *testing.T, program string) string {
+	t.Helper()
+	if program == "lessons/07-security" {
+		return "https://" + start(t, program, "-attacker", freeAddr(t))
+	}
+	return "http://" + start(t, program)
+}
