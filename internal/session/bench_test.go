@@ -49,10 +49,3 @@ func BenchmarkCounter(b *testing.B) {
 		b.Fatal("the changed session did not leave")
 	}
 }
-
-// discard is a ResponseWriter that costs nothing.
-type discard struct{ header http.Header }
-
-func (d discard) Header() http.Header         { return d.header }
-func (d discard) Write(p []byte) (int, error) { return len(p), nil }
-func (d discard) WriteHeader(int)             {}

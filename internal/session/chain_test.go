@@ -1,12 +1,7 @@
 package session_test
 
 import (
-	"bufio"
-	"context"
-	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,11 +15,6 @@ import (
 // A chain of handlers: one Handler inside another, middleware in between, and an error
 // page that calls the site again.
 
-// unwrapping is a writer of middleware, such as one that counts bytes.
-type unwrapping struct{ http.ResponseWriter }
-
-func (w unwrapping) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
 // twice returns a handler inside the Handler of m, inside a middleware that uses the
 // session, inside the Handler of m.
 func twice(m *session.Manager, middle, handler func(*session.Session)) http.Handler {
@@ -35,23 +25,10 @@ func twice(m *session.Manager, middle, handler func(*session.Session)) http.Hand
 	}))
 }
 
-// down is a store that fails.
-type down struct{ session.Store }
-
-func (down) Load(context.Context, string) (session.Record, error) {
-	return session.Record{}, errors.New("down")
-}
-
 // idCookie returns a valid cookie with a session ID, for a manager whose Salt is
 // "cookie-session".
 func idCookie(name string) string {
 	return name + "=" + mint(strings.Repeat("A2", 13), time.Now())
-}
-
-func respond(h http.Handler, cookies ...string) *http.Response {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, request(cookies...))
-	return w.Result()
 }
 
 func TestSameManagerTwiceSavesOnce(t *testing.T) {
@@ -319,113 +296,4 @@ func TestRecovererOutsideAndInside(t *testing.T) {
 	if got := sent(t, respond(m.Handler(recoverer(panics))).Header); got == "" {
 		t.Error("inside: no cookie; the comment says that the session is saved")
 	}
-}
-
-func TestFlushThatIsNotSupportedDoesNotBegin(t *testing.T) {
-	m := newManager(t, session.Options{})
-	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
-			t.Errorf("Flush: %v, want ErrNotSupported", err)
-		}
-		set(r)
-		w.WriteHeader(201)
-	}))
-	for what, outer := range map[string]http.Handler{"one Handler": h, "inside another": newManager(t, session.Options{Name: "outer"}).Handler(h)} {
-		w := httptest.NewRecorder()
-		outer.ServeHTTP(bare{w}, request())
-		if got := sent(t, w.Result().Header); w.Code != 201 || got == "" {
-			t.Errorf("%s: status %d, cookie %q, want 201 and one", what, w.Code, got)
-		}
-	}
-}
-
-func TestChangeAfterTheHandlerReturnedIsLogged(t *testing.T) {
-	opts, log := logged()
-	m := newManager(t, opts)
-	var s *session.Session
-	respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s = session.From(r) })))
-	name.Set(s, "hunter2")
-	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "keys=[name]") {
-		t.Errorf("log %q, want one Error line that names the key", got)
-	}
-	if strings.Contains(log.String(), "hunter2") {
-		t.Error("the value is in the log")
-	}
-}
-
-func TestSaveByHandAfterTheResponseBegan(t *testing.T) {
-	opts, log := logged()
-	m := newManager(t, opts)
-	respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "begun")
-		set(r)
-		if err := m.Save(w, r, session.From(r)); err == nil || !strings.Contains(err.Error(), "first byte") {
-			t.Errorf("Save: %v, want an error that says when to save", err)
-		}
-	})))
-	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "keys=[visits]") {
-		t.Errorf("log %q, want one line that names the key", got)
-	}
-}
-
-// A body that is too long is refused at once, as without Handler: the server does not
-// wait for the rest of it.
-func TestTooLongABodyIsRefusedAtOnce(t *testing.T) {
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, 1000)
-		if err := r.ParseForm(); err != nil {
-			http.Error(w, "too long", http.StatusRequestEntityTooLarge)
-		}
-	})
-	m := newManager(t, session.Options{})
-	for what, h := range map[string]http.Handler{
-		"without": handler, "Handler": m.Handler(handler), "Handler twice": m.Handler(m.Handler(handler)),
-	} {
-		t.Run(what, func(t *testing.T) {
-			server := httptest.NewServer(h)
-			defer server.Close()
-			status := postPart(t, server.Listener.Addr().String(), 200000, 5000)
-			if status != http.StatusRequestEntityTooLarge {
-				t.Errorf("status %d, want 413", status)
-			}
-		})
-	}
-}
-
-func TestBodyThatWasReadKeepsTheConnection(t *testing.T) {
-	server := httptest.NewServer(newManager(t, session.Options{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := r.ParseForm(); err != nil {
-			t.Error(err)
-		}
-		set(r)
-	})))
-	defer server.Close()
-	response, err := http.Post(server.URL, "application/x-www-form-urlencoded", strings.NewReader("a="+strings.Repeat("x", 100000)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if response.Close {
-		t.Error("the server closes the connection")
-	}
-}
-
-// postPart posts a form of so many bytes, sends only a part of it, and returns the
-// status of the response, which must come within seconds.
-func postPart(t *testing.T, address string, length, sent int) int {
-	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
-		length, strings.Repeat("x", sent))
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatalf("no response within 5 s: %v", err)
-	}
-	response.Body.Close()
-	return response.StatusCode
 }

@@ -19,6 +19,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"example.com/sessions/internal/session"
 )
@@ -110,6 +112,60 @@ func TestRandomSessionsAreEqualInFlask(t *testing.T) {
 				t.Errorf("Flask compressed %d of %d, want some and not all", compressed, each)
 			}
 		})
+	}
+}
+
+func TestFlaskCookiesOpen(t *testing.T) {
+	for _, v := range vectors(t) {
+		v.at(t, func(t *testing.T, m *session.Manager) {
+			s := load(t, m, "session="+v.Cookie)
+			var want map[string]json.RawMessage
+			json.Unmarshal(v.Session, &want)
+			if got := string(want["_permanent"]) == "true"; s.Permanent() != got {
+				t.Errorf("%s: permanent %v, want %v", v.Session, s.Permanent(), got)
+			}
+			delete(want, "_permanent")
+			for name, value := range want {
+				if got := session.Key[json.RawMessage](name).Get(s); !equalJSON(got, value) {
+					t.Errorf("%s is %s, want %s", name, got, value)
+				}
+			}
+			parts, err := session.Inspect(v.Cookie)
+			if err != nil || !equalJSON(parts.Payload, v.Session) || parts.SignedAt.Unix() != v.SignedAt {
+				t.Errorf("Inspect: %+v, %v, want %s", parts, err, v.Session)
+			}
+			if err := m.Verify(v.Cookie); err != nil {
+				t.Errorf("Verify: %v", err)
+			}
+		})
+	}
+}
+
+// Where Flask's cookie is not compressed, its keys are in order and it is ASCII,
+// ours is the same to the letter.
+func TestFlaskCookiesAreOurs(t *testing.T) {
+	same := 0
+	for _, v := range vectors(t) {
+		payload, _ := session.Inspect(v.Cookie)
+		var values map[string]json.RawMessage
+		json.Unmarshal(v.Session, &values)
+		sorted, _ := json.Marshal(values)
+		if strings.HasPrefix(v.Cookie, ".") || len(values) == 0 || !bytes.Equal(sorted, payload.Payload) {
+			continue
+		}
+		same++
+		v.at(t, func(t *testing.T, m *session.Manager) {
+			s := load(t, m)
+			for name, value := range values {
+				session.Key[json.RawMessage](name).Set(s, value)
+			}
+			if got := sent(t, save(t, m, s)); got != "session="+v.Cookie {
+				t.Errorf("%s: %s, Flask writes %s", v.Session, got, v.Cookie)
+			}
+		})
+	}
+	if same < 6 {
+		t.Errorf("%d cookies compared, want 6 or more", same)
 	}
 }
 
@@ -400,4 +456,50 @@ func randomText(random *rand.Rand) string {
 		text[i] = letters[random.IntN(len(letters))]
 	}
 	return string(text)
+}
+
+// vector is a cookie that Flask made: see testdata/README.md.
+type vector struct {
+	Secret   string
+	Digest   string
+	SignedAt int64 `json:"signed_at"`
+	Session  json.RawMessage
+	Cookie   string
+}
+
+func vectors(t *testing.T) []vector {
+	t.Helper()
+	data, err := os.ReadFile("testdata/flask_cookies.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []vector
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("%d vectors, want 20", len(all))
+	}
+	return all
+}
+
+// at runs f in a bubble whose clock shows v's second.
+func (v vector) at(t *testing.T, f func(t *testing.T, m *session.Manager)) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Unix(v.SignedAt, 0)))
+		opts := session.Options{Logger: quiet}
+		if v.Digest == "sha1" {
+			opts.Hash = sha1.New
+		}
+		m, err := session.New([]byte(v.Secret), &opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, m)
+	})
+}
+
+func equalJSON(a, b []byte) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }

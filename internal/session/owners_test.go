@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,40 +15,230 @@ import (
 	"example.com/sessions/internal/session/memstore"
 )
 
-// hooked is a store that calls before ahead of each Save. Calls that before itself
-// makes do not call it again.
-type hooked struct {
-	session.Store
-	before func()
-	inside bool
+func TestOwnersSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newStored(t, session.Options{})
+		var cookies []string
+		for range 3 {
+			cookies = append(cookies, owned(t, m, "ada"))
+			time.Sleep(time.Minute)
+		}
+		bobs := owned(t, m, "bob")
+		signedIn(t, m)
+		records := sessionsOf(t, m, "ada")
+		if len(records) != 3 || !records[0].Created.Before(records[1].Created) || !records[1].Created.Before(records[2].Created) {
+			t.Fatalf("records %+v, want three in the order they began", records)
+		}
+		if records := sessionsOf(t, m, ""); len(records) != 0 {
+			t.Errorf("nobody's sessions: %v", records)
+		}
+		if err := m.End(t.Context(), "bob", records[0].ID); !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("bob ends ada's: %v, want ErrNotFound", err)
+		}
+		load(t, m, cookies[0])
+		if err := m.End(t.Context(), "ada", records[0].ID); err != nil {
+			t.Error(err)
+		}
+		refused(t, m, cookies[0], session.ErrNotFound)
+		load(t, m, cookies[1])
+		if err := m.Revoke(t.Context(), "ada"); err != nil {
+			t.Error(err)
+		}
+		refused(t, m, cookies[1], session.ErrNotFound)
+		refused(t, m, cookies[2], session.ErrNotFound)
+		load(t, m, bobs)
+	})
 }
 
-func (s *hooked) Save(ctx context.Context, id string, rec session.Record) error {
-	if s.before != nil && !s.inside {
-		s.inside = true
-		s.before()
-		s.inside = false
+// The sessions of strangers have no owner in common, whatever a store says.
+func TestNobodyHasNoSessions(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	store.onList = func() ([]session.Record, error) { return []session.Record{{ID: "a stranger's"}}, nil }
+	if records := sessionsOf(t, m, ""); len(records) != 0 {
+		t.Errorf("nobody's sessions: %v", records)
 	}
-	return s.Store.Save(ctx, id, rec)
 }
 
-// thief renews the session of a cookie, as long as that works.
-type thief struct {
-	t      *testing.T
-	m      *session.Manager
-	cookie string
-	renews int
-}
-
-func (th *thief) renew() {
-	s, err := th.m.Load(request(th.cookie))
-	if err != nil {
-		return
+// A record whose bytes another session shares would show in its sessions.
+func TestSessionsHaveNoData(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	owned(t, m, "ada")
+	store.onList = func() ([]session.Record, error) {
+		records, err := store.Store.List(t.Context(), "ada")
+		for i := range records {
+			records[i].Data = []byte("of an older store")
+		}
+		return records, err
 	}
+	records := sessionsOf(t, m, "ada")
+	if slices.ContainsFunc(records, func(rec session.Record) bool { return rec.Data != nil }) {
+		t.Errorf("records %v, want none with data", fmt.Sprint(records))
+	}
+}
+
+func TestOwnersNeedAStore(t *testing.T) {
+	m := newManager(t, session.Options{})
+	_, err := m.Sessions(t.Context(), "ada")
+	for what, err := range map[string]error{"Sessions": err, "Revoke": m.Revoke(t.Context(), "ada")} {
+		if !errors.Is(err, session.ErrStore) {
+			t.Errorf("%s: %v, want ErrStore", what, err)
+		}
+	}
+}
+
+func TestOwnerThatIsNotUTF8(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	s := load(t, m)
+	visits.Set(s, 1)
+	s.SetOwner("a\xff")
+	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrValue) {
+		t.Errorf("%v, want ErrValue", err)
+	}
+}
+
+func TestListThatFails(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	store.onList = func() ([]session.Record, error) { return nil, errors.New("down") }
+	_, err := m.Sessions(t.Context(), "ada")
+	for what, err := range map[string]error{"Sessions": err, "Revoke": m.Revoke(t.Context(), "ada")} {
+		if !errors.Is(err, session.ErrStore) {
+			t.Errorf("%s: %v, want ErrStore", what, err)
+		}
+	}
+}
+
+func TestEndThatFails(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	id := load(t, m, cookie).ID()
+	down := errors.New("down")
+	store.onSave = func(context.Context) error { return down }
+	store.onDelete = func() error { return down }
+	if err := m.End(t.Context(), "ada", id); !errors.Is(err, session.ErrStore) {
+		t.Errorf("End: %v, want ErrStore", err)
+	}
+	if err := m.Revoke(t.Context(), "ada"); !errors.Is(err, session.ErrStore) {
+		t.Errorf("Revoke: %v, want ErrStore", err)
+	}
+	load(t, m, cookie)
+	store.onSave = nil
+	if err := m.End(t.Context(), "ada", id); err != nil {
+		t.Errorf("End that leaves its tombstone: %v, want nil", err)
+	}
+	refused(t, m, cookie, session.ErrEnded)
+}
+
+func TestEndRefusesWhatIsNoID(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	for _, id := range []string{"", "x", "../../etc/passwd", strings.Repeat("z", 64), strings.Repeat("a", 62)} {
+		if err := m.End(t.Context(), "ada", id); !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("End(%q): %v, want ErrNotFound", id, err)
+		}
+	}
+	if store.loads != 0 {
+		t.Errorf("the store was asked %d times, want 0", store.loads)
+	}
+}
+
+// A session that got another owner is that owner's: no one else ends it.
+func TestEndStopsAtAnotherOwner(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	s := load(t, m, owned(t, m, "ada"))
+	id := s.ID()
 	s.Renew()
-	if cookie := sent(th.t, save(th.t, th.m, s)); cookie != "" {
-		th.cookie = cookie
-		th.renews++
+	s.SetOwner("bob")
+	bobs := sent(t, save(t, m, s))
+	if err := m.End(t.Context(), "ada", id); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("End: %v, want ErrNotFound", err)
+	}
+	if err := m.Revoke(t.Context(), "ada"); err != nil {
+		t.Error(err)
+	}
+	load(t, m, bobs)
+}
+
+// A session that moves to a new ID at that moment ends all the same.
+func TestEndBesideRenew(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s := load(t, m, cookie)
+	id := s.ID()
+	s.Renew()
+	var renewed string
+	store.onSave = func(context.Context) error {
+		store.onSave = nil
+		renewed = sent(t, save(t, m, s))
+		return nil
+	}
+	if err := m.End(t.Context(), "ada", id); err != nil {
+		t.Errorf("End: %v, want nil", err)
+	}
+	refused(t, m, renewed, session.ErrNotFound)
+	if err := m.End(t.Context(), "ada", id); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("End, once more: %v, want ErrNotFound", err)
+	}
+}
+
+// And so does one that moved a moment before.
+func TestEndAfterRenew(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	s := load(t, m, owned(t, m, "ada"))
+	id := s.ID()
+	s.Renew()
+	renewed := sent(t, save(t, m, s))
+	if err := m.End(t.Context(), "bob", id); !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("bob ends ada's: %v, want ErrNotFound", err)
+	}
+	load(t, m, renewed)
+	if err := m.End(t.Context(), "ada", id); err != nil {
+		t.Errorf("End: %v, want nil", err)
+	}
+	refused(t, m, renewed, session.ErrNotFound)
+}
+
+func TestEndBesideAChange(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s := load(t, m, cookie)
+	write(s)
+	store.onSave = func(context.Context) error {
+		store.onSave = nil
+		save(t, m, s)
+		return nil
+	}
+	if err := m.End(t.Context(), "ada", s.ID()); err != nil {
+		t.Errorf("End: %v", err)
+	}
+	refused(t, m, cookie, session.ErrNotFound)
+}
+
+// A session that gets another ID while the sessions are listed is not looked past.
+func TestRevokeBesideRenew(t *testing.T) {
+	for what, use := range map[string]func(*session.Session){
+		"Renew": (*session.Session).Renew,
+		"login": func(s *session.Session) { s.Clear(); visits.Set(s, 1); s.SetOwner("ada") },
+	} {
+		store := twoStep{Store: memstore.New()}
+		var m *session.Manager
+		var cookie string
+		moves := 3
+		store.between = func() {
+			if moves--; moves >= 0 {
+				s := load(t, m, cookie)
+				use(s)
+				cookie = sent(t, save(t, m, s))
+			}
+		}
+		m = newManager(t, session.Options{Store: &store})
+		cookie = owned(t, m, "ada")
+		if n := len(sessionsOf(t, m, "ada")); n != 1 {
+			t.Errorf("%s: %d sessions are listed, want 1", what, n)
+		}
+		moves = 3
+		if err := m.Revoke(t.Context(), "ada"); err != nil {
+			t.Errorf("%s: Revoke: %v", what, err)
+		}
+		refused(t, m, cookie, session.ErrNotFound)
 	}
 }
 
@@ -109,75 +299,6 @@ func TestRevokeAndSessionsEndBesideAnEndlessThief(t *testing.T) {
 	}
 }
 
-// A logout that comes with the ID of before a Renew must win, too.
-func TestLogoutWithTheIDOfBefore(t *testing.T) {
-	m, _ := newStored(t, session.Options{})
-	before := owned(t, m, "ada")
-	s := load(t, m, before)
-	s.Renew()
-	renewed := sent(t, save(t, m, s))
-
-	s = refused(t, m, before, session.ErrEnded)
-	s.Clear()
-	if got := sent(t, save(t, m, s)); got != "" {
-		t.Errorf("Set-Cookie: %s, want none", got)
-	}
-	refused(t, m, renewed, session.ErrNotFound)
-}
-
-// A late logout must leave alone the session that a login began.
-func TestLateLogoutEndsNothingNewer(t *testing.T) {
-	m, _ := newStored(t, session.Options{})
-	before := owned(t, m, "ada")
-	s := load(t, m, before)
-	s.Clear()
-	s.SetOwner("ada")
-	visits.Set(s, 7)
-	login := sent(t, save(t, m, s))
-	for what, use := range map[string]func(*session.Session){
-		"a logout": (*session.Session).Clear,
-		"a change": write,
-	} {
-		s := refused(t, m, before, session.ErrEnded)
-		use(s)
-		if got := sent(t, save(t, m, s)); got != "" {
-			t.Errorf("%s: Set-Cookie: %s, want none", what, got)
-		}
-		if got := visits.Get(load(t, m, login)); got != 7 {
-			t.Errorf("after %s: visits = %d, want 7", what, got)
-		}
-	}
-}
-
-// A session that got another owner is that owner's: no one else ends it.
-func TestEndStopsAtAnotherOwner(t *testing.T) {
-	m, _ := newStored(t, session.Options{})
-	s := load(t, m, owned(t, m, "ada"))
-	id := s.ID()
-	s.Renew()
-	s.SetOwner("bob")
-	bobs := sent(t, save(t, m, s))
-	if err := m.End(t.Context(), "ada", id); !errors.Is(err, session.ErrNotFound) {
-		t.Errorf("End: %v, want ErrNotFound", err)
-	}
-	if err := m.Revoke(t.Context(), "ada"); err != nil {
-		t.Error(err)
-	}
-	load(t, m, bobs)
-}
-
-func TestEndRefusesWhatIsNoID(t *testing.T) {
-	m, store := newStored(t, session.Options{})
-	for _, id := range []string{"", "x", "../../etc/passwd", strings.Repeat("z", 64), strings.Repeat("a", 62)} {
-		if err := m.End(t.Context(), "ada", id); !errors.Is(err, session.ErrNotFound) {
-			t.Errorf("End(%q): %v, want ErrNotFound", id, err)
-		}
-	}
-	if store.loads != 0 {
-		t.Errorf("the store was asked %d times, want 0", store.loads)
-	}
-}
-
 func TestRevokeKeeps(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
 	var cookies []string
@@ -196,21 +317,6 @@ func TestRevokeKeeps(t *testing.T) {
 	load(t, m, cookies[1])
 	refused(t, m, cookies[2], session.ErrNotFound)
 	refused(t, m, cookies[3], session.ErrNotFound) // the comment says so
-}
-
-// partial is a store whose List has time for a hundred records.
-type partial struct {
-	*memstore.Store
-	lists int
-}
-
-func (s *partial) List(ctx context.Context, owner string) ([]session.Record, error) {
-	s.lists++
-	records, err := s.Store.List(ctx, owner)
-	if err == nil && len(records) > 100 {
-		return records[:100], context.DeadlineExceeded
-	}
-	return records, err
 }
 
 func TestRevokeGoesInBatches(t *testing.T) {
@@ -317,114 +423,22 @@ func TestSessionEndsInAStoreThatIsFull(t *testing.T) {
 	}
 }
 
-// With a slow store, a logout does not stand in the queue of the saves.
-func TestLogoutDoesNotQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, store := newStored(t, session.Options{StoreTimeout: time.Second})
-		cookie := owned(t, m, "ada")
-		s := load(t, m, cookie)
-		var savers []*session.Session
-		for range 100 {
-			savers = append(savers, load(t, m, cookie))
-		}
-		store.onSave = func(context.Context) error { time.Sleep(50 * time.Millisecond); return nil }
-		var group sync.WaitGroup
-		for _, saver := range savers {
-			group.Go(func() {
-				write(saver)
-				m.Save(discard{make(map[string][]string)}, request(), saver) // most of them wait in vain
-			})
-		}
-		synctest.Wait()
-		s.Clear()
-		began := time.Now()
-		save(t, m, s)
-		if took := time.Since(began); took > 500*time.Millisecond {
-			t.Errorf("the logout took %v", took)
-		}
-		group.Wait()
-		if got := sessionsOf(t, m, "ada"); len(got) != 0 {
-			t.Errorf("sessions %v, want none", got)
-		}
-	})
+// thief renews the session of a cookie, as long as that works.
+type thief struct {
+	t      *testing.T
+	m      *session.Manager
+	cookie string
+	renews int
 }
 
-// All cookies of a request share one StoreTimeout.
-func TestOneDeadlineForAllCookiesOfARequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, store := newStored(t, session.Options{Salt: "cookie-session", StoreTimeout: time.Second})
-		store.onLoad = func(ctx context.Context) error {
-			select {
-			case <-time.After(900 * time.Millisecond):
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		var cookies []string
-		for _, letter := range []string{"A", "B", "C", "D"} {
-			cookies = append(cookies, "session="+mint(strings.Repeat(letter, 26), time.Now()))
-		}
-		began := time.Now()
-		_, err := m.Load(request(strings.Join(cookies, "; ")))
-		if !errors.Is(err, session.ErrStore) {
-			t.Errorf("Load: %v, want ErrStore", err)
-		}
-		if took := time.Since(began); took != time.Second {
-			t.Errorf("Load took %v, want 1s", took)
-		}
-	})
-}
-
-// Two requests at once that say whose session it is: the last one to save is right
-// about all of it.
-func TestOwnerAndValueOfTwoLoginsStayTogether(t *testing.T) {
-	m, _ := newStored(t, session.Options{})
-	cookie := owned(t, m, "ada")
-	adas, bobs := load(t, m, cookie), load(t, m, cookie)
-	adas.SetOwner("ada") // as it was: a change even so
-	name.Set(adas, "ada")
-	bobs.SetOwner("bob")
-	name.Set(bobs, "bob")
-	save(t, m, bobs)
-	save(t, m, adas)
-	if got := name.Get(load(t, m, cookie)); got != "ada" {
-		t.Fatalf("name = %q, want ada", got)
+func (th *thief) renew() {
+	s, err := th.m.Load(request(th.cookie))
+	if err != nil {
+		return
 	}
-	if got := len(sessionsOf(t, m, "ada")); got != 1 {
-		t.Errorf("ada has %d sessions, want 1", got)
-	}
-	if got := len(sessionsOf(t, m, "bob")); got != 0 {
-		t.Errorf("bob has %d sessions, want 0", got)
-	}
-}
-
-func TestPermanentAsItWasIsReplayed(t *testing.T) {
-	m, _ := newStored(t, session.Options{})
-	cookie := owned(t, m, "ada")
-	s, other := load(t, m, cookie), load(t, m, cookie)
-	other.SetPermanent(true)
-	save(t, m, other)
-	s.SetPermanent(false) // as it was when it was loaded
-	save(t, m, s)
-	if load(t, m, cookie).Permanent() {
-		t.Error("the session is permanent, and the last request said that it is not")
-	}
-}
-
-// A record whose bytes another session shares would show in its sessions.
-func TestSessionsHaveNoData(t *testing.T) {
-	m, store := newStored(t, session.Options{})
-	owned(t, m, "ada")
-	store.onList = func() ([]session.Record, error) {
-		records, err := store.Store.List(t.Context(), "ada")
-		for i := range records {
-			records[i].Data = []byte("of an older store")
-		}
-		return records, err
-	}
-	records := sessionsOf(t, m, "ada")
-	if slices.ContainsFunc(records, func(rec session.Record) bool { return rec.Data != nil }) {
-		t.Errorf("records %v, want none with data", fmt.Sprint(records))
+	s.Renew()
+	if cookie := sent(th.t, save(th.t, th.m, s)); cookie != "" {
+		th.cookie = cookie
+		th.renews++
 	}
 }

@@ -3,13 +3,9 @@ package session_test
 import (
 	"encoding/json"
 	"errors"
-	"io"
-	"log/slog"
 	"math"
 	"math/big"
-	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -18,79 +14,6 @@ import (
 
 	"example.com/sessions/internal/session"
 )
-
-const (
-	visits = session.Key[int]("visits")
-	name   = session.Key[string]("name")
-	tags   = session.Key[[]string]("tags")
-)
-
-var secret = []byte("0123456789abcdef0123456789abcdef")
-
-// quiet is a logger for tests that are not about the log.
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
-
-// newManager returns a manager, with a secret and a logger for tests.
-func newManager(t testing.TB, opts session.Options) *session.Manager {
-	t.Helper()
-	if opts.Logger == nil {
-		opts.Logger = quiet
-	}
-	m, err := session.New(secret, &opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// request returns a request with these Cookie header lines.
-func request(cookies ...string) *http.Request {
-	r := httptest.NewRequest("GET", "/", nil)
-	for _, line := range cookies {
-		r.Header.Add("Cookie", line)
-	}
-	return r
-}
-
-// load returns the session of a request with these Cookie header lines.
-func load(t testing.TB, m *session.Manager, cookies ...string) *session.Session {
-	t.Helper()
-	s, err := m.Load(request(cookies...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// save returns the header that saving makes.
-func save(t testing.TB, m *session.Manager, s *session.Session) http.Header {
-	t.Helper()
-	w := httptest.NewRecorder()
-	if err := m.Save(w, request(), s); err != nil {
-		t.Fatal(err)
-	}
-	return w.Header()
-}
-
-// sent returns the cookie in a Set-Cookie header, as the browser sends it back,
-// "" when there is none.
-func sent(t testing.TB, h http.Header) string {
-	t.Helper()
-	lines := h.Values("Set-Cookie")
-	if len(lines) > 1 {
-		t.Fatalf("%d Set-Cookie lines: %q", len(lines), lines)
-	}
-	cookie, _, _ := strings.Cut(h.Get("Set-Cookie"), ";")
-	return cookie
-}
-
-// signedIn returns the cookie of a session that holds one visit.
-func signedIn(t testing.TB, m *session.Manager) string {
-	t.Helper()
-	s := load(t, m)
-	visits.Set(s, 1)
-	return sent(t, save(t, m, s))
-}
 
 func TestValuesComeBackAsTheyWere(t *testing.T) {
 	type profile struct {
@@ -357,7 +280,8 @@ func TestSetOfAnEqualValueIsAChange(t *testing.T) {
 // pointers has methods with a pointer receiver, as big.Int has.
 type pointers struct{ text string }
 
-func (p *pointers) MarshalText() ([]byte, error)    { return []byte(p.text), nil }
+func (p *pointers) MarshalText() ([]byte, error) { return []byte(p.text), nil }
+
 func (p *pointers) UnmarshalText(text []byte) error { p.text = string(text); return nil }
 
 func TestPointerReceivers(t *testing.T) {
@@ -420,50 +344,6 @@ func TestValueThatIsTooDeep(t *testing.T) {
 	}
 }
 
-// A response that stays open, as one with events does, must not collect its changes.
-func TestChangesAreBounded(t *testing.T) {
-	stored, _ := newStored(t, session.Options{})
-	for what, m := range map[string]*session.Manager{"client-side": newManager(t, session.Options{}), "server-side": stored} {
-		t.Run(what, func(t *testing.T) {
-			respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				s := session.From(r)
-				write(s)
-				io.WriteString(w, "begun")
-				var before, after runtime.MemStats
-				runtime.GC()
-				runtime.ReadMemStats(&before)
-				for range 200_000 {
-					visits.Update(s, func(n int) int { return n + 1 })
-				}
-				runtime.GC()
-				runtime.ReadMemStats(&after)
-				if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
-					t.Errorf("200,000 updates take %d bytes, want less than a megabyte", grown)
-				}
-				runtime.KeepAlive(s)
-			})))
-		})
-	}
-}
-
-// No key has a name of the package's but the two that the comment of Key names.
-func TestNamesOfChangesAreFree(t *testing.T) {
-	for _, key := range []session.Key[int]{"(owner)", "(all keys)", "owner", "all keys", "session ID"} {
-		m, _ := newStored(t, session.Options{})
-		cookie := owned(t, m, "ada")
-		s := load(t, m, cookie)
-		s.SetOwner("bob")
-		key.Set(s, 7)
-		save(t, m, s)
-		if got := key.Get(load(t, m, cookie)); got != 7 {
-			t.Errorf("%s = %d, want 7", key, got)
-		}
-		if got := len(sessionsOf(t, m, "bob")); got != 1 {
-			t.Errorf("after a Set of %s bob has %d sessions, want 1", key, got)
-		}
-	}
-}
-
 func TestValueThatCannotBeSaved(t *testing.T) {
 	m := newManager(t, session.Options{})
 	for what, set := range map[string]func(*session.Session){
@@ -489,50 +369,6 @@ func TestValueThatCannotBeSaved(t *testing.T) {
 	session.Key[float64]("m").Set(s, math.Inf(1))
 	session.Key[float64]("m").Delete(s)
 	save(t, m, s) // both were mended
-}
-
-func TestTooLargeSaysWhichKeysAreBig(t *testing.T) {
-	m := newManager(t, session.Options{})
-	s := load(t, m)
-	name.Set(s, strings.Repeat("secret", 600))
-	visits.Set(s, 7)
-	err := m.Save(httptest.NewRecorder(), request(), s)
-	if !errors.Is(err, session.ErrTooLarge) {
-		t.Fatalf("%v, want ErrTooLarge", err)
-	}
-	text := err.Error()
-	if !strings.Contains(text, `"name"=3602`) || !strings.Contains(text, `"visits"=1`) || !strings.Contains(text, "Store") {
-		t.Errorf("the error does not say how many bytes each key takes: %s", text)
-	}
-	if strings.Contains(text, "secretsecret") {
-		t.Errorf("the error holds a value: %s", text)
-	}
-}
-
-// Every size from under the limit to over it: what is saved comes back, and a
-// byte more is refused.
-func TestFourThousandAndNinetySixBytesAreTheLimit(t *testing.T) {
-	m := newManager(t, session.Options{})
-	largest := 0
-	for size := 2900; size < 3100; size++ {
-		s := load(t, m)
-		name.Set(s, strings.Repeat("x", size))
-		w := httptest.NewRecorder()
-		if err := m.Save(w, request(), s); err != nil {
-			if !errors.Is(err, session.ErrTooLarge) || len(w.Header()) > 0 {
-				t.Errorf("%d: %v, %v", size, err, w.Header())
-			}
-			continue
-		}
-		cookie := sent(t, w.Header())
-		largest = len(cookie) - len("=")
-		if got := name.Get(load(t, m, cookie)); len(got) != size {
-			t.Errorf("of %d bytes %d came back", size, len(got))
-		}
-	}
-	if largest < 4095 || largest > 4096 {
-		t.Errorf("the largest cookie has %d bytes of name and value", largest)
-	}
 }
 
 func TestFromOutsideHandlerNamesHandler(t *testing.T) {
