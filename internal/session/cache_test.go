@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,39 +9,48 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// One test for each way to touch a session: all of them make the answer private.
-func TestUsedSessionMakesTheAnswerPrivate(t *testing.T) {
+// Each way to use a session makes the response private, so that no shared cache gives it
+// to another visitor.
+func TestUsedSessionMakesTheResponsePrivate(t *testing.T) {
 	for what, use := range map[string]func(*session.Session){
-		"Get": func(s *session.Session) { visits.Get(s) }, "Lookup": func(s *session.Session) { visits.Lookup(s) },
-		"Set": func(s *session.Session) { visits.Set(s, 1) }, "Pop": func(s *session.Session) { visits.Pop(s) },
-		"Delete": func(s *session.Session) { visits.Delete(s) },
-		"Update": func(s *session.Session) { visits.Update(s, func(n int) int { return n }) },
-		"Clear":  (*session.Session).Clear, "Renew": (*session.Session).Renew,
+		"Get":          func(s *session.Session) { visits.Get(s) },
+		"Lookup":       func(s *session.Session) { visits.Lookup(s) },
+		"Set":          func(s *session.Session) { visits.Set(s, 1) },
+		"Pop":          func(s *session.Session) { visits.Pop(s) },
+		"Delete":       func(s *session.Session) { visits.Delete(s) },
+		"Update":       func(s *session.Session) { visits.Update(s, func(n int) int { return n }) },
+		"Clear":        (*session.Session).Clear,
+		"Renew":        (*session.Session).Renew,
 		"SetPermanent": func(s *session.Session) { s.SetPermanent(false) },
-		"Permanent":    func(s *session.Session) { s.Permanent() }, "IsNew": func(s *session.Session) { s.IsNew() },
-		"Expires": func(s *session.Session) { s.Expires() },
+		"Permanent":    func(s *session.Session) { s.Permanent() },
+		"IsNew":        func(s *session.Session) { s.IsNew() },
+		"Expires":      func(s *session.Session) { s.Expires() },
 	} {
 		for _, status := range []int{200, 304, 404} {
-			w, _ := serve(t, session.Options{}, request(), func(w http.ResponseWriter, r *http.Request) {
-				use(session.From(r))
-				w.WriteHeader(status)
+			t.Run(fmt.Sprint(what, " ", status), func(t *testing.T) {
+				w, _ := serve(t, session.Options{}, request(), func(w http.ResponseWriter, r *http.Request) {
+					use(session.From(r))
+					w.WriteHeader(status)
+				})
+				checkHeader(t, w.Result().Header, "Vary", "Cookie")
+				checkHeader(t, w.Result().Header, "Cache-Control", "private")
 			})
-			if h := w.Result().Header; h.Get("Vary") != "Cookie" || h.Get("Cache-Control") != "private" {
-				t.Errorf("%s, %d: %v", what, status, h)
-			}
 		}
 	}
+}
+
+func TestUnusedSessionLeavesTheResponseAsItIs(t *testing.T) {
 	cookie := signedIn(t, newManager(t, session.Options{}))
 	w, _ := serve(t, session.Options{}, request(cookie), func(w http.ResponseWriter, r *http.Request) {
 		session.From(r)
 		w.Header().Set("Cache-Control", "public, max-age=60")
 	})
-	if h := w.Result().Header; h.Get("Vary") != "" || h.Get("Cache-Control") != "public, max-age=60" || h["Set-Cookie"] != nil {
-		t.Errorf("a session that was not used: %v", h)
-	}
+	checkHeader(t, w.Result().Header, "Vary", "")
+	checkHeader(t, w.Result().Header, "Cache-Control", "public, max-age=60")
+	checkHeader(t, w.Result().Header, "Set-Cookie", "")
 }
 
-func TestCacheControlAndVary(t *testing.T) {
+func TestCacheHeadersKeepWhatIsPrivate(t *testing.T) {
 	for _, test := range []struct{ name, set, want string }{
 		{"Cache-Control", "", "private"},
 		{"Cache-Control", "no-store", "no-store"},
@@ -70,14 +80,22 @@ func TestCacheControlAndVary(t *testing.T) {
 		{"Vary", "Accept, Cookie", "Accept, Cookie"},
 		{"Vary", "*", "*"},
 	} {
-		w, _ := serve(t, session.Options{}, request(), func(w http.ResponseWriter, r *http.Request) {
-			if test.set != "" {
-				w.Header().Set(test.name, test.set)
-			}
-			visits.Get(session.From(r))
+		t.Run(test.name+": "+test.set, func(t *testing.T) {
+			w, _ := serve(t, session.Options{}, request(), func(w http.ResponseWriter, r *http.Request) {
+				if test.set != "" {
+					w.Header().Set(test.name, test.set)
+				}
+				visits.Get(session.From(r))
+			})
+			checkHeader(t, w.Result().Header, test.name, test.want)
 		})
-		if got := strings.Join(w.Result().Header.Values(test.name), ", "); got != test.want {
-			t.Errorf("%s: %s became %s, want %s", test.name, test.set, got, test.want)
-		}
+	}
+}
+
+// checkHeader checks the lines of a header, which are joined by commas.
+func checkHeader(t *testing.T, h http.Header, name, want string) {
+	t.Helper()
+	if got := strings.Join(h.Values(name), ", "); got != want {
+		t.Errorf("%s: %s, want %s", name, got, want)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// A response that stays open, as one with events does, must not collect its changes.
+// A response that stays open, such as one that sends events, must not collect changes.
 func TestChangesAreBounded(t *testing.T) {
 	stored, _ := newStored(t, session.Options{})
 	for what, m := range map[string]*session.Manager{"client-side": newManager(t, session.Options{}), "server-side": stored} {
@@ -39,27 +39,26 @@ func TestChangesAreBounded(t *testing.T) {
 	}
 }
 
-// No key has a name of the package's but the two that the comment of Key names.
+// The package reserves no names but the two that the comment of Key says.
 func TestNamesOfChangesAreFree(t *testing.T) {
 	for _, key := range []session.Key[int]{"(owner)", "(all keys)", "owner", "all keys", "session ID"} {
-		m, _ := newStored(t, session.Options{})
-		cookie := owned(t, m, "ada")
-		s := load(t, m, cookie)
-		s.SetOwner("bob")
-		key.Set(s, 7)
-		save(t, m, s)
-		if got := key.Get(load(t, m, cookie)); got != 7 {
-			t.Errorf("%s = %d, want 7", key, got)
-		}
-		if got := len(sessionsOf(t, m, "bob")); got != 1 {
-			t.Errorf("after a Set of %s bob has %d sessions, want 1", key, got)
-		}
+		t.Run(string(key), func(t *testing.T) {
+			m, _ := newStored(t, session.Options{})
+			cookie := owned(t, m, "ada")
+			visit(t, m, cookie, func(s *session.Session) { s.SetOwner("bob"); key.Set(s, 7) })
+			if got := key.Get(load(t, m, cookie)); got != 7 {
+				t.Errorf("%s = %d, want 7", key, got)
+			}
+			if got := len(sessionsOf(t, m, "bob")); got != 1 {
+				t.Errorf("bob has %d sessions, want 1", got)
+			}
+		})
 	}
 }
 
-// Each kind of change, made beside a request that changes everything else.
-func TestChangesAreMadeAgainOnWhatAnotherRequestSaved(t *testing.T) {
-	m, _ := newStored(t, session.Options{})
+// Each kind of change is made at the same time as a request that changes everything
+// else.
+func TestChangesAreReplayedOnWhatAnotherRequestSaved(t *testing.T) {
 	for what, test := range map[string]struct {
 		change func(*session.Session)
 		want   string
@@ -77,38 +76,33 @@ func TestChangesAreMadeAgainOnWhatAnotherRequestSaved(t *testing.T) {
 			tags.Delete(s)
 		}, "visits 3 name other tags [] permanent true owner bob"},
 	} {
-		s := load(t, m)
-		visits.Set(s, 1)
-		tags.Set(s, []string{"t"})
-		s.SetOwner("ada")
-		cookie := sent(t, save(t, m, s))
+		t.Run(what, func(t *testing.T) {
+			m, _ := newStored(t, session.Options{})
+			cookie := visit(t, m, "", func(s *session.Session) {
+				visits.Set(s, 1)
+				tags.Set(s, []string{"t"})
+				s.SetOwner("ada")
+			})
+			s, other := load(t, m, cookie), load(t, m, cookie)
+			test.change(s)
+			visits.Set(other, 100)
+			name.Set(other, "other")
+			other.SetPermanent(true)
+			other.SetOwner("bob")
+			save(t, m, other)
+			save(t, m, s)
 
-		s, other := load(t, m, cookie), load(t, m, cookie)
-		test.change(s)
-		visits.Set(other, 100)
-		name.Set(other, "other")
-		other.SetPermanent(true)
-		other.SetOwner("bob")
-		save(t, m, other)
-		save(t, m, s)
-
-		s = load(t, m, cookie)
-		owner := ""
-		for _, o := range []string{"ada", "bob", "eve"} {
-			for _, rec := range sessionsOf(t, m, o) {
-				if rec.ID == s.ID() {
-					owner += o
-				}
+			s = load(t, m, cookie)
+			got := fmt.Sprintf("visits %d name %s tags %v permanent %v owner %s",
+				visits.Get(s), name.Get(s), tags.Get(s), s.Permanent(), ownersOf(t, m, s.ID()))
+			if got != test.want {
+				t.Errorf("got  %s,\nwant %s", got, test.want)
 			}
-		}
-		got := fmt.Sprintf("visits %d name %s tags %v permanent %v owner %s", visits.Get(s), name.Get(s), tags.Get(s), s.Permanent(), owner)
-		if got != test.want {
-			t.Errorf("%s: %s, want %s", what, got, test.want)
-		}
+		})
 	}
 }
 
-func TestPermanentAsItWasIsReplayed(t *testing.T) {
+func TestPermanentIsReplayedEvenIfItIsAsBefore(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
 	cookie := owned(t, m, "ada")
 	s, other := load(t, m, cookie), load(t, m, cookie)
@@ -121,13 +115,13 @@ func TestPermanentAsItWasIsReplayed(t *testing.T) {
 	}
 }
 
-// Two requests at once that say whose session it is: the last one to save is right
-// about all of it.
+// If two logins set owner and values at the same time, both are from the one that saves
+// last.
 func TestOwnerAndValueOfTwoLoginsStayTogether(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
 	cookie := owned(t, m, "ada")
 	adas, bobs := load(t, m, cookie), load(t, m, cookie)
-	adas.SetOwner("ada") // as it was: a change even so
+	adas.SetOwner("ada") // the same owner as before is a change, too
 	name.Set(adas, "ada")
 	bobs.SetOwner("bob")
 	name.Set(bobs, "bob")
@@ -144,9 +138,9 @@ func TestOwnerAndValueOfTwoLoginsStayTogether(t *testing.T) {
 	}
 }
 
-// The function of an Update runs again while the session is saved. That it uses
-// the session, or panics, must not leave the session locked.
-func TestUpdateMayUseTheSessionWhenItRunsAgain(t *testing.T) {
+// Save replays the function of an Update. The session must not be locked then, because
+// the function may use it.
+func TestUpdateMayUseTheSessionInAReplay(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
 	cookie := signedIn(t, m)
 	s, other := load(t, m, cookie), load(t, m, cookie)
@@ -158,8 +152,12 @@ func TestUpdateMayUseTheSessionWhenItRunsAgain(t *testing.T) {
 	if got := visits.Get(load(t, m, cookie)); got != 13 {
 		t.Errorf("visits = %d, want 13", got)
 	}
+}
 
-	s, other = load(t, m, cookie), load(t, m, cookie)
+func TestPanicInAReplayLeavesNoLock(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := signedIn(t, m)
+	s, other := load(t, m, cookie), load(t, m, cookie)
 	visits.Update(s, func(n int) int {
 		if n == 99 {
 			panic("not this one")
@@ -168,84 +166,54 @@ func TestUpdateMayUseTheSessionWhenItRunsAgain(t *testing.T) {
 	})
 	visits.Set(other, 99)
 	save(t, m, other)
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("no panic")
-			}
-		}()
-		m.Save(httptest.NewRecorder(), request(), s)
-	}()
+	got := recovered(func() { m.Save(httptest.NewRecorder(), request(), s) })
+	if got != "not this one" {
+		t.Errorf("recovered %v, want the panic of the function", got)
+	}
 	s.Clear() // would wait for ever
 	save(t, m, s)
 }
 
-// While changes are made again the session is not locked, and another goroutine of
-// the request may change it. Here the function of an Update stands for that one.
-func TestChangeMadeWhileOthersAreMadeAgainIsKept(t *testing.T) {
+// During a replay another goroutine may change the session. In this test the function
+// of an Update does it.
+func TestChangeDuringAReplayIsSaved(t *testing.T) {
 	const other = session.Key[int]("other")
 	for what, test := range map[string]struct {
 		change func(*session.Session)
 		want   string // name, visits and other
 	}{
-		"another key is set":      {func(s *session.Session) { other.Set(s, 1) }, `"before" 11 1`},
-		"a key is set once more":  {func(s *session.Session) { name.Set(s, "meanwhile") }, `"meanwhile" 11 0`},
-		"a key is deleted again":  {func(s *session.Session) { name.Delete(s) }, `"" 11 0`},
-		"all goes, and one comes": {func(s *session.Session) { s.Clear(); name.Set(s, "new") }, `"new" 0 0`},
+		"Set of another key":  {func(s *session.Session) { other.Set(s, 1) }, `"before" 11 1`},
+		"Set of the same key": {func(s *session.Session) { name.Set(s, "during") }, `"during" 11 0`},
+		"Delete":              {func(s *session.Session) { name.Delete(s) }, `"" 11 0`},
+		"Clear and Set":       {func(s *session.Session) { s.Clear(); name.Set(s, "new") }, `"new" 0 0`},
 	} {
-		m, _ := newStored(t, session.Options{})
-		cookie := signedIn(t, m)
-		s, faster := load(t, m, cookie), load(t, m, cookie)
-		again := false
-		name.Set(s, "before")
-		visits.Update(s, func(n int) int {
-			if again {
-				test.change(s)
-			}
-			return n + 1
-		})
-		again = true
-		visits.Set(faster, 10)
-		save(t, m, faster)
-		if renewed := sent(t, save(t, m, s)); renewed != "" {
-			cookie = renewed
-		}
-		s = load(t, m, cookie)
-		if got := fmt.Sprintf("%q %d %d", name.Get(s), visits.Get(s), other.Get(s)); got != test.want {
-			t.Errorf("%s: %s, want %s", what, got, test.want)
-		}
-	}
-}
-
-func TestThousandIncrementsMakeAThousand(t *testing.T) {
-	m, _ := newStored(t, session.Options{StoreTimeout: 30 * time.Second})
-	cookie := signedIn(t, m)
-	handler := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		visits.Update(session.From(r), func(n int) int { return n + 1 })
-	}))
-	var wg sync.WaitGroup
-	for i := range 64 {
-		wg.Go(func() {
-			for range 1000/64 + min(1, (1000%64)/(i+1)) {
-				w := httptest.NewRecorder()
-				handler.ServeHTTP(w, request(cookie))
-				if w.Code != 200 {
-					t.Errorf("status %d", w.Code)
+		t.Run(what, func(t *testing.T) {
+			m, _ := newStored(t, session.Options{})
+			cookie := signedIn(t, m)
+			s, faster := load(t, m, cookie), load(t, m, cookie)
+			replay := false
+			name.Set(s, "before")
+			visits.Update(s, func(n int) int {
+				if replay {
+					test.change(s)
 				}
+				return n + 1
+			})
+			replay = true
+			visits.Set(faster, 10)
+			save(t, m, faster)
+			if renewed := sent(t, save(t, m, s)); renewed != "" {
+				cookie = renewed
+			}
+			s = load(t, m, cookie)
+			if got := fmt.Sprintf("%q %d %d", name.Get(s), visits.Get(s), other.Get(s)); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
 	}
-	wg.Wait()
-	want := 1
-	for i := range 64 {
-		want += 1000/64 + min(1, (1000%64)/(i+1))
-	}
-	if got := visits.Get(load(t, m, cookie)); got != want || want < 1001 {
-		t.Errorf("visits = %d, want %d", got, want)
-	}
 }
 
-func TestRemovingTheLastValueBesideAnotherThatWasSet(t *testing.T) {
+func TestRemovingTheLastValueLeavesWhatAnotherRequestSet(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
 	cookie := signedIn(t, m)
 	s, other := load(t, m, cookie), load(t, m, cookie)
@@ -254,7 +222,45 @@ func TestRemovingTheLastValueBesideAnotherThatWasSet(t *testing.T) {
 	save(t, m, other)
 	save(t, m, s)
 	s = load(t, m, cookie)
-	if _, ok := visits.Lookup(s); ok || name.Get(s) != "ada" {
-		t.Error("the other request's change is lost, or the removal is")
+	checkLookup(t, s, 0, false)
+	if got := name.Get(s); got != "ada" {
+		t.Errorf("name = %q, want ada", got)
 	}
+}
+
+func TestThousandIncrementsMakeAThousand(t *testing.T) {
+	const requests, each = 64, 16 // 1024 together
+	m, _ := newStored(t, session.Options{StoreTimeout: 30 * time.Second})
+	cookie := signedIn(t, m)
+	handler := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		visits.Update(session.From(r), func(n int) int { return n + 1 })
+	}))
+	var wg sync.WaitGroup
+	for range requests {
+		wg.Go(func() {
+			for range each {
+				if got := respond(handler, cookie).StatusCode; got != 200 {
+					t.Errorf("status %d, want 200", got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got, want := visits.Get(load(t, m, cookie)), 1+requests*each; got != want {
+		t.Errorf("visits = %d, want %d", got, want)
+	}
+}
+
+// ownersOf returns those of ada, bob and eve whose session has this ID.
+func ownersOf(t *testing.T, m *session.Manager, id string) string {
+	t.Helper()
+	owners := ""
+	for _, owner := range []string{"ada", "bob", "eve"} {
+		for _, rec := range sessionsOf(t, m, owner) {
+			if rec.ID == id {
+				owners += owner
+			}
+		}
+	}
+	return owners
 }

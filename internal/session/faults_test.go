@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,21 +16,18 @@ import (
 	"time"
 
 	"example.com/sessions/internal/session"
-	"example.com/sessions/internal/session/memstore"
 )
 
 // A Store that fails, conflicts, waits or is full.
 
-func TestStoreThatFails(t *testing.T) {
-	broken := errors.New("disk on fire")
-	fails := func(context.Context) error { return broken }
+func TestStoreThatFailsIsA503(t *testing.T) {
 	blocks := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, test := range []struct {
 		name           string
 		onLoad, onSave func(context.Context) error
 		want           string
 	}{
-		{"at load", fails, nil, "not loaded"}, {"at save", nil, fails, "not saved"},
+		{"at load", down, nil, "not loaded"}, {"at save", nil, down, "not saved"},
 		{"blocked at load", blocks, nil, "not loaded"}, {"blocked at save", nil, blocks, "not saved"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -44,62 +41,55 @@ func TestStoreThatFails(t *testing.T) {
 					w.Header().Set("X-Success", "yes")
 					io.WriteString(w, "success")
 				}))
-				begun := time.Now()
-				w := httptest.NewRecorder()
-				handler.ServeHTTP(w, request(cookie))
-				h := w.Result().Header
-				if w.Code != 503 || strings.Contains(w.Body.String(), "success") || h.Get("X-Success") != "" || h["Set-Cookie"] != nil || h.Get("Cache-Control") != "no-store" {
-					t.Errorf("%d %v %q", w.Code, h, w.Body)
+				began := time.Now()
+				checkErrorPage(t, respond(handler, cookie), 503)
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("it took %v, want at most the StoreTimeout of 1s", took)
 				}
-				if took := time.Since(begun); took > time.Second {
-					t.Errorf("it took %v, StoreTimeout is a second", took)
-				}
-				if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), test.want) {
-					t.Errorf("log %s, want one Error line with %q", log, test.want)
-				}
+				checkLog(t, log.String(), 1, "level=ERROR", test.want)
 
 				store.onLoad, store.onSave = nil, nil
-				w = httptest.NewRecorder()
-				handler.ServeHTTP(w, request(cookie))
-				if w.Code != 200 || visits.Get(load(t, m, cookie)) != 2 {
-					t.Errorf("after the store recovered: %d", w.Code)
+				if got := respond(handler, cookie).StatusCode; got != 200 {
+					t.Errorf("status %d after the store recovered, want 200", got)
+				}
+				if got := visits.Get(load(t, m, cookie)); got != 2 {
+					t.Errorf("visits = %d after the store recovered, want 2", got)
 				}
 			})
 		})
 	}
 }
 
-// The store goes down between the conflict and the second look.
-func TestStoreThatFailsAfterAConflict(t *testing.T) {
+// Another request saved first, and then the store goes down.
+func TestStoreThatFailsAfterAConflictIsErrStore(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	cookie := signedIn(t, m)
 	s := load(t, m, cookie)
 	write(s)
-	other := load(t, m, cookie)
-	write(other)
-	save(t, m, other)
-	store.onLoad = func(context.Context) error { return errors.New("down") }
-	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrStore) || errors.Is(err, session.ErrEnded) {
-		t.Errorf("%v, want ErrStore", err)
+	visit(t, m, cookie, write)
+	store.onLoad = down
+	if err := saveFails(t, m, s, session.ErrStore); errors.Is(err, session.ErrEnded) {
+		t.Errorf("Save: %v, want an error that is not ErrEnded", err)
 	}
 }
 
-func TestStoreThatAlwaysConflicts(t *testing.T) {
+func TestStoreThatAlwaysConflictsIsErrStore(t *testing.T) {
 	m, store := newStored(t, session.Options{StoreTimeout: time.Second})
-	cookie := signedIn(t, m)
-	s := load(t, m, cookie)
+	s := load(t, m, signedIn(t, m))
 	write(s)
-	deadline := time.Now().Add(time.Second)
 	store.onSave = func(context.Context) error { return session.ErrConflict }
-	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrStore) || time.Since(deadline) > 5*time.Second {
-		t.Errorf("%v after %v, want ErrStore", err, time.Since(deadline))
+	began := time.Now()
+	saveFails(t, m, s, session.ErrStore)
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("Save took %v, want about 1s", took)
 	}
 }
 
-func TestStoreThatConflictsAndIsDeaf(t *testing.T) {
+// Save watches the time itself, because a store may not look at its context.
+func TestStoreThatAlwaysConflictsAndIsDeafIsErrStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &faulty{Store: memstore.New()}
-		m := newManager(t, session.Options{Store: deaf{store}, StoreTimeout: time.Second})
+		m, store := newStored(t, session.Options{StoreTimeout: time.Second})
+		store.deaf = true
 		s := load(t, m, signedIn(t, m))
 		write(s)
 		store.onSave = func(context.Context) error {
@@ -107,16 +97,16 @@ func TestStoreThatConflictsAndIsDeaf(t *testing.T) {
 			return session.ErrConflict
 		}
 		began := time.Now()
-		err := m.Save(httptest.NewRecorder(), request(), s)
-		if d := time.Since(began); !errors.Is(err, session.ErrStore) || d != 1200*time.Millisecond {
-			t.Errorf("%v after %v, want ErrStore with the first save that ends after a second", err, d)
+		saveFails(t, m, s, session.ErrStore)
+		if took := time.Since(began); took != 1200*time.Millisecond {
+			t.Errorf("Save took %v, want 1.2s, when the first try after a second ends", took)
 		}
 	})
 }
 
 func TestCorruptRecordIsANewSessionAndAnErrorLine(t *testing.T) {
 	for what, corrupt := range map[string]func(*faulty, string){
-		"says the store": func(f *faulty, _ string) {
+		"to the store": func(f *faulty, _ string) {
 			f.onLoad = func(context.Context) error { return fmt.Errorf("bad checksum: %w", session.ErrCorrupt) }
 		},
 		"no JSON": func(f *faulty, id string) {
@@ -125,18 +115,23 @@ func TestCorruptRecordIsANewSessionAndAnErrorLine(t *testing.T) {
 			f.Store.Save(context.Background(), id, rec)
 		},
 	} {
-		opts, log := logged()
-		m, store := newStored(t, opts)
-		cookie := owned(t, m, "ada")
-		corrupt(store, load(t, m, cookie).ID())
-		w := httptest.NewRecorder()
-		m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprint(w, visits.Get(session.From(r)))
-			store.onLoad = nil
-		})).ServeHTTP(w, request(cookie))
-		if w.Code != 200 || w.Body.String() != "0" || strings.Count(log.String(), "level=ERROR") != 1 {
-			t.Errorf("%s: %d %q, log %s", what, w.Code, w.Body, log)
-		}
+		t.Run(what, func(t *testing.T) {
+			opts, log := logged()
+			m, store := newStored(t, opts)
+			cookie := owned(t, m, "ada")
+			corrupt(store, load(t, m, cookie).ID())
+			response := respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprint(w, visits.Get(session.From(r)))
+				store.onLoad = nil
+			})), cookie)
+			if response.StatusCode != 200 {
+				t.Errorf("status %d, want 200", response.StatusCode)
+			}
+			if got := readAll(t, response); got != "0" {
+				t.Errorf("visits = %s, want 0", got)
+			}
+			checkLog(t, log.String(), 1, "level=ERROR")
+		})
 	}
 }
 
@@ -144,71 +139,56 @@ func TestValueThatCannotBeSavedReachesNoStore(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	s := load(t, m)
 	session.Key[float64]("ratio").Set(s, math.NaN())
-	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrValue) || store.saves != 0 {
-		t.Errorf("%v after %d saves, want ErrValue and none", err, store.saves)
+	saveFails(t, m, s, session.ErrValue)
+	if store.saves != 0 {
+		t.Errorf("%d saves, want 0", store.saves)
 	}
 }
 
-// A record that the store has no room for is the program's fault, and not the
-// store's: 500, and not 503.
+// A record that the store can never hold is a fault of the program, and not of the store.
+// So the response is a 500, and not a 503.
 func TestRecordThatTheStoreHasNoRoomForIsA500(t *testing.T) {
-	m, store := newStored(t, session.Options{Logger: slog.New(slog.DiscardHandler)})
+	m, store := newStored(t, session.Options{})
 	store.onSave = func(context.Context) error { return fmt.Errorf("%w: too long", session.ErrValue) }
-	w := httptest.NewRecorder()
-	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		visits.Set(session.From(r), 1)
-	})).ServeHTTP(w, request())
-	if w.Code != 500 || w.Header().Get("Set-Cookie") != "" {
-		t.Errorf("answered %d, Set-Cookie %q, want 500 and none", w.Code, w.Header().Get("Set-Cookie"))
-	}
+	response := respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { set(r) })))
+	checkErrorPage(t, response, 500)
 }
 
-func TestClearThatFailsHalfWayKeepsTheSession(t *testing.T) {
+func TestLoginThatFailsKeepsTheSession(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	cookie := signedIn(t, m)
 	s := load(t, m, cookie)
 	s.Clear()
 	name.Set(s, "ada")
-	store.onSave = func(context.Context) error { return errors.New("full") }
-	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrStore) {
-		t.Errorf("%v, want ErrStore", err)
-	}
+	store.onSave = down
+	saveFails(t, m, s, session.ErrStore)
 	if got := visits.Get(load(t, m, cookie)); got != 1 {
-		t.Errorf("visits = %d, want the session that was", got)
+		t.Errorf("visits = %d, want 1 of the session before", got)
 	}
 }
 
-// A save in two steps whose second fails leaves no session that nobody opens.
-func TestRenewThatFailsHalfWayLeavesNothing(t *testing.T) {
-	for what, change := range map[string]func(*session.Session){
-		"Renew": (*session.Session).Renew, "login": func(s *session.Session) { s.Clear(); s.SetOwner("ada"); visits.Set(s, 1) },
-	} {
-		m, store := newStored(t, session.Options{})
-		cookie := owned(t, m, "ada")
-		s := load(t, m, cookie)
-		change(s)
-		calls := 0
-		store.onSave = func(context.Context) error {
-			if calls++; calls == 2 {
+// A save in two steps whose second step fails must leave no session that no cookie opens.
+func TestRenewThatFailsHalfWayLeavesOneSession(t *testing.T) {
+	for what, change := range map[string]func(*session.Session){"Renew": (*session.Session).Renew, "a login": logIn} {
+		t.Run(what, func(t *testing.T) {
+			m, store := newStored(t, session.Options{})
+			cookie := owned(t, m, "ada")
+			s := load(t, m, cookie)
+			change(s)
+			store.onSave = second(errors.New("down"))
+			store.onDelete = func() error { // of the old record; the new one can be deleted
+				store.onDelete = nil
 				return errors.New("down")
 			}
-			return nil
-		}
-		store.onDelete = func() error { // of the old record; the new one can be deleted
-			store.onDelete = nil
-			return errors.New("down")
-		}
-		w := httptest.NewRecorder()
-		if err := m.Save(w, request(), s); !errors.Is(err, session.ErrStore) || w.Header().Get("Set-Cookie") != "" {
-			t.Errorf("%s: %v, %v, want ErrStore and no cookie", what, err, w.Header())
-		}
-		if records := sessionsOf(t, m, "ada"); len(records) != 1 || records[0].ID != load(t, m, cookie).ID() {
-			t.Errorf("%s: records %v, want the one that was", what, records)
-		}
+			saveFails(t, m, s, session.ErrStore)
+			if got, want := idsOf(sessionsOf(t, m, "ada")), []string{load(t, m, cookie).ID()}; !slices.Equal(got, want) {
+				t.Errorf("ada has %q, want %q as before", got, want)
+			}
+		})
 	}
 }
 
-// The new record comes first. When it cannot be saved, the old one is not buried.
+// Renew saves the new record first. If that fails, the old session has not ended.
 func TestRenewThatFailsAtOnceKeepsTheSession(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	cookie := signedIn(t, m)
@@ -218,99 +198,92 @@ func TestRenewThatFailsAtOnceKeepsTheSession(t *testing.T) {
 		store.onSave = nil
 		return errors.New("full")
 	}
-	if err := m.Save(httptest.NewRecorder(), request(), s); !errors.Is(err, session.ErrStore) {
-		t.Errorf("%v, want ErrStore", err)
-	}
+	saveFails(t, m, s, session.ErrStore)
 	if got := visits.Get(load(t, m, cookie)); got != 1 {
-		t.Errorf("visits = %d, want what was there", got)
+		t.Errorf("visits = %d, want 1 of the session before", got)
 	}
 }
 
-// What Renew made and cannot take back is not passed over.
-func TestRenewThatCannotCleanUpIsAnError(t *testing.T) {
+// If Renew can neither end the old session nor remove the new one, Save returns an error.
+func TestRenewThatCannotCleanUpIsErrStore(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	s := load(t, m, signedIn(t, m))
 	s.Renew()
-	calls := 0
-	store.onSave = func(context.Context) error {
-		if calls++; calls == 2 { // the old record, which another request has just saved
-			return session.ErrConflict
-		}
-		return nil
-	}
+	store.onSave = second(session.ErrConflict) // another request has just saved the old record
 	store.onDelete = func() error { return errors.New("down") }
-	w := httptest.NewRecorder()
-	if err := m.Save(w, request(), s); !errors.Is(err, session.ErrStore) || w.Header().Get("Set-Cookie") != "" {
-		t.Errorf("%v, %v, want ErrStore and no cookie", err, w.Header())
-	}
+	saveFails(t, m, s, session.ErrStore)
 }
 
-func TestClientThatHangsUp(t *testing.T) {
-	m, store := newStored(t, session.Options{})
+func TestHangUpStopsALoadAndNotASave(t *testing.T) {
+	opts, log := logged()
+	m, store := newStored(t, opts)
 	cookie := signedIn(t, m)
 	ctx, cancel := context.WithCancel(t.Context())
-	store.onLoad = func(ctx context.Context) error { return ctx.Err() }
-	s, err := m.Load(request(cookie).WithContext(ctx))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := load(t, m, cookie)
 	visits.Set(s, 2)
 	cancel()
-	if _, err := m.Load(request(cookie).WithContext(ctx)); !errors.Is(err, context.Canceled) || !errors.Is(err, session.ErrStore) {
-		t.Errorf("a load: %v, want that it stopped", err)
-	}
-	store.onSave = func(ctx context.Context) error { return ctx.Err() }
-	if err := m.Save(httptest.NewRecorder(), request().WithContext(ctx), s); err != nil {
-		t.Errorf("a save: %v, want that it was finished", err)
-	}
-	opts, log := logged()
-	opts.Store = store
-	m = newManager(t, opts)
-	m.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), request(cookie).WithContext(ctx))
-	if log.Len() > 0 {
-		t.Errorf("log %s, want none for a client that went", log)
-	}
+	canceled := func(ctx context.Context) error { return ctx.Err() }
+	store.onLoad, store.onSave = canceled, canceled
 
-	// What could not be saved is in the log, whether or not somebody waits for it.
-	store.onLoad, store.onSave = nil, func(context.Context) error { return errors.New("full") }
-	ctx, cancel = context.WithCancel(t.Context())
+	_, err := m.Load(request(cookie).WithContext(ctx))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Load: %v, want Canceled", err)
+	}
+	if !errors.Is(err, session.ErrStore) {
+		t.Errorf("Load: %v, want ErrStore", err)
+	}
+	if err := m.Save(httptest.NewRecorder(), request().WithContext(ctx), s); err != nil {
+		t.Errorf("Save: %v, want nil", err)
+	}
+	m.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), request(cookie).WithContext(ctx))
+	checkLog(t, log.String(), 0) // it was the client that stopped the load
+}
+
+// A session that could not be saved is in the log even if the client has hung up.
+func TestFailedSaveAfterAHangUpIsLogged(t *testing.T) {
+	opts, log := logged()
+	m, store := newStored(t, opts)
+	cookie := signedIn(t, m)
+	store.onSave = down
+	ctx, cancel := context.WithCancel(t.Context())
 	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		write(session.From(r))
 		cancel()
 	})).ServeHTTP(httptest.NewRecorder(), request(cookie).WithContext(ctx))
-	if !strings.Contains(log.String(), "not saved") {
-		t.Errorf("log %q, want that the session was not saved", log)
-	}
+	checkLog(t, log.String(), 1, "not saved")
 }
 
-// Who gives up waiting for a turn does not hold up those behind.
+// A request that stops waiting for its turn does not delay those behind it.
 func TestSavesOfOneSessionQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newStored(t, session.Options{})
 		cookie := signedIn(t, m)
+		add := func(s *session.Session) { visits.Update(s, func(n int) int { return n + 1 }) }
 		release := make(chan bool)
 		store.onSave = func(context.Context) error { <-release; return nil }
 		results := make(chan error, 3)
 		for range 3 {
 			s := load(t, m, cookie)
-			visits.Update(s, func(n int) int { return n + 1 })
+			add(s)
 			go func() { results <- m.Save(httptest.NewRecorder(), request(), s) }()
 		}
-		time.Sleep(2 * time.Second) // one saves for ever, two wait for it and give up
+		time.Sleep(2 * time.Second) // one waits for the store, and two for that one
 		for range 2 {
-			if err := <-results; !errors.Is(err, session.ErrStore) || !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("waiting: %v, want that it took too long", err)
+			err := <-results
+			if !errors.Is(err, session.ErrStore) {
+				t.Errorf("a save that waited: %v, want ErrStore", err)
+			}
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a save that waited: %v, want DeadlineExceeded", err)
 			}
 		}
 		close(release)
 		if err := <-results; !errors.Is(err, session.ErrStore) {
-			t.Errorf("the slow save: %v, want that it took too long", err)
+			t.Errorf("the slow save: %v, want ErrStore", err)
 		}
-		s := load(t, m, cookie)
-		visits.Update(s, func(n int) int { return n + 1 })
-		save(t, m, s)
+		visit(t, m, cookie, add)
 		if got := visits.Get(load(t, m, cookie)); got != 2 {
-			t.Errorf("visits = %d, want 2: the first and the last", got)
+			t.Errorf("visits = %d, want 2, of the first and the last save", got)
 		}
 	})
 }
@@ -327,14 +300,14 @@ func TestNewSessionsDoNotWaitForEachOther(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		signedIn(t, m)
-		if d := time.Since(began); d != 0 {
-			t.Errorf("a new session waited %v for another", d)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("a new session waited %v for another, want 0s", took)
 		}
 		time.Sleep(time.Second)
 	})
 }
 
-// With a slow store, a logout does not stand in the queue of the saves.
+// With a slow store, a logout does not wait for the saves that are in the queue.
 func TestLogoutDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newStored(t, session.Options{StoreTimeout: time.Second})
@@ -349,7 +322,7 @@ func TestLogoutDoesNotQueue(t *testing.T) {
 		for _, saver := range savers {
 			group.Go(func() {
 				write(saver)
-				m.Save(discard{make(map[string][]string)}, request(), saver) // most of them wait in vain
+				m.Save(discard{make(map[string][]string)}, request(), saver) // most of them wait until their time runs out
 			})
 		}
 		synctest.Wait()
@@ -357,11 +330,42 @@ func TestLogoutDoesNotQueue(t *testing.T) {
 		began := time.Now()
 		save(t, m, s)
 		if took := time.Since(began); took > 500*time.Millisecond {
-			t.Errorf("the logout took %v", took)
+			t.Errorf("the logout took %v, want at most 500ms", took)
 		}
 		group.Wait()
 		if got := sessionsOf(t, m, "ada"); len(got) != 0 {
-			t.Errorf("sessions %v, want none", got)
+			t.Errorf("ada has %v, want nothing", got)
 		}
 	})
+}
+
+// second returns a hook that fails at its second call.
+func second(err error) func(context.Context) error {
+	calls := 0
+	return func(context.Context) error {
+		if calls++; calls == 2 {
+			return err
+		}
+		return nil
+	}
+}
+
+// checkErrorPage checks that a response is an error page, with nothing of the handler's.
+func checkErrorPage(t *testing.T, response *http.Response, status int) {
+	t.Helper()
+	if response.StatusCode != status {
+		t.Errorf("status %d, want %d", response.StatusCode, status)
+	}
+	if got := readAll(t, response); strings.Contains(got, "success") {
+		t.Errorf("body %q, want nothing of the handler's", got)
+	}
+	if got := fmt.Sprint(response.Header); strings.Contains(got, "uccess") {
+		t.Errorf("header %s, want nothing of the handler's", got)
+	}
+	if got := response.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control: %s, want no-store", got)
+	}
+	if got := sent(t, response.Header); got != "" {
+		t.Errorf("Set-Cookie: %s, want none", got)
+	}
 }

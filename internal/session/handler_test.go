@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,80 +13,93 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// The server does not remove the temporary files of a request that was copied.
+// Handler copies the request, and net/http does not remove the temporary files of a copy.
 func TestUploadsAreRemoved(t *testing.T) {
 	uploadTo(t, newManager(t, session.Options{}).Handler)
 }
 
-func TestErrorHandlerAnswers(t *testing.T) {
-	fail := func(w http.ResponseWriter, r *http.Request) {
-		name.Set(session.From(r), strings.Repeat("x", 5000))
-		io.WriteString(w, "success")
-	}
+func TestErrorHandlerWritesTheErrorPage(t *testing.T) {
 	w, _ := serve(t, session.Options{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 		if !errors.Is(err, session.ErrTooLarge) {
-			t.Errorf("%v, want ErrTooLarge", err)
+			t.Errorf("the error is %v, want ErrTooLarge", err)
 		}
 		http.Error(w, "too much to remember", http.StatusInsufficientStorage)
-	}}, request(), fail)
-	if got := w.Body.String(); w.Code != 507 || got != "too much to remember\n" || w.Header()["Set-Cookie"] != nil {
-		t.Errorf("%d %q %v", w.Code, got, w.Header())
+	}}, request(), tooLarge)
+	if w.Code != 507 {
+		t.Errorf("status %d, want 507", w.Code)
 	}
+	if got, want := w.Body.String(), "too much to remember\n"; got != want {
+		t.Errorf("body %q, want %q", got, want)
+	}
+	if got := sent(t, w.Header()); got != "" {
+		t.Errorf("Set-Cookie: %s, want none", got)
+	}
+}
+
+func TestErrorHandlerThatWritesNothingIsA500(t *testing.T) {
 	silent := func(http.ResponseWriter, *http.Request, error) {}
-	if w, _ := serve(t, session.Options{ErrorHandler: silent}, request(), fail); w.Code != 500 {
-		t.Errorf("an ErrorHandler that says nothing: %d, want 500", w.Code)
+	w, _ := serve(t, session.Options{ErrorHandler: silent}, request(), tooLarge)
+	if w.Code != 500 {
+		t.Errorf("status %d, want 500", w.Code)
 	}
 }
 
 func TestRefusedCookieIsOneInfoLine(t *testing.T) {
-	cookie := signedIn(t, newManager(t, session.Options{}))
-	for cookie, reason := range map[string]string{
-		cookie + "x":                       "signature does not match",
-		"session=no-dots":                  "malformed",
-		"session=":                         "",
-		"":                                 "",
-		cookie:                             "",
-		"session=" + mint("5", time.Now()): "not a JSON object",
-		"session=" + mint("{}", time.Unix(1_000_000_000, 0)): "expired",
+	valid := signedIn(t, newManager(t, session.Options{}))
+	for _, test := range []struct{ name, cookie, reason string }{
+		{"forged", valid + "x", "signature does not match"},
+		{"no cookie of ours", "session=no-dots", "malformed"},
+		{"empty", "session=", ""},
+		{"none", "", ""},
+		{"valid", valid, ""},
+		{"no session", "session=" + mint("5", time.Now()), "not a JSON object"},
+		{"old", "session=" + mint("{}", time.Unix(1_000_000_000, 0)), "expired"},
 	} {
-		w, log := serve(t, session.Options{}, request(cookie), func(w http.ResponseWriter, r *http.Request) {
-			io.WriteString(w, "page")
+		t.Run(test.name, func(t *testing.T) {
+			w, log := serve(t, session.Options{}, request(test.cookie), func(w http.ResponseWriter, r *http.Request) {
+				io.WriteString(w, "page")
+			})
+			if w.Code != 200 {
+				t.Errorf("status %d, want 200", w.Code)
+			}
+			if got := w.Body.String(); got != "page" {
+				t.Errorf("body %q, want page", got)
+			}
+			if h := w.Result().Header; len(h) != 1 {
+				t.Errorf("header %v, want a Content-Type and nothing else", h)
+			}
+			if test.reason == "" {
+				checkLog(t, log, 0)
+			} else {
+				checkLog(t, log, 1, "level=INFO", test.reason)
+			}
+			if _, value, _ := strings.Cut(test.cookie, "="); value != "" && strings.Contains(log, value) {
+				t.Errorf("the log contains the cookie: %s", log)
+			}
 		})
-		if w.Code != 200 || w.Body.String() != "page" || len(w.Result().Header) != 1 {
-			t.Errorf("%q: %d %q %v", cookie, w.Code, w.Body, w.Result().Header)
-		}
-		lines := min(len(reason), 1)
-		if strings.Count(log, "\n") != lines || strings.Count(log, "level=INFO") != lines || !strings.Contains(log, reason) {
-			t.Errorf("%q: log %q, want %d lines with %q", cookie, log, lines, reason)
-		}
-		if _, value, _ := strings.Cut(cookie, "="); value != "" && strings.Contains(log, value) {
-			t.Errorf("the log holds the cookie: %s", log)
-		}
 	}
 }
 
 func TestPanicSavesNothingAndGoesOn(t *testing.T) {
 	for _, reason := range []any{"a mistake", http.ErrAbortHandler} {
-		w := httptest.NewRecorder()
-		func() {
-			defer func() {
-				if got := recover(); got != reason {
-					t.Errorf("recovered %v, want %v", got, reason)
-				}
-			}()
-			newManager(t, session.Options{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.Run(fmt.Sprint(reason), func(t *testing.T) {
+			w := httptest.NewRecorder()
+			h := newManager(t, session.Options{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				set(r)
 				panic(reason)
-			})).ServeHTTP(w, request())
-		}()
-		if len(w.Header()) > 0 {
-			t.Errorf("header after a panic: %v", w.Header())
-		}
+			}))
+			if got := recovered(func() { h.ServeHTTP(w, request()) }); got != reason {
+				t.Errorf("recovered %v, want %v", got, reason)
+			}
+			if len(w.Header()) > 0 {
+				t.Errorf("header after a panic: %v, want none", w.Header())
+			}
+		})
 	}
 }
 
-// Two sessions of two names, one Handler inside the other, both leave.
-func TestHandlersNest(t *testing.T) {
+// One Handler is inside the other, and each has a session of its own name.
+func TestHandlersOfTwoNamesBothSetTheirCookie(t *testing.T) {
 	inner := newManager(t, session.Options{Name: "inner"}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		set(r)
 	}))
@@ -94,6 +108,13 @@ func TestHandlersNest(t *testing.T) {
 		inner.ServeHTTP(w, r)
 	})
 	if lines := w.Result().Header["Set-Cookie"]; len(lines) != 2 {
-		t.Errorf("Set-Cookie %q, want two", lines)
+		t.Errorf("Set-Cookie %q, want two lines", lines)
+	}
+}
+
+func TestFromOutsideHandlerNamesHandler(t *testing.T) {
+	got := recovered(func() { session.From(request()) })
+	if text, _ := got.(string); !strings.Contains(text, "Handler") {
+		t.Errorf("recovered %v, want a message that names Handler", got)
 	}
 }

@@ -2,11 +2,10 @@ package session_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,28 +19,37 @@ func TestServerSideCookieCarriesAnIDOnly(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
 	cookie := owned(t, m, "ada")
 	parts, err := session.Inspect(strings.TrimPrefix(cookie, "session="))
-	if err != nil || len(parts.Payload) < 26 || strings.Contains(string(parts.Payload), "visits") {
-		t.Errorf("payload %s, %v", parts.Payload, err)
+	if err != nil {
+		t.Fatalf("Inspect: %v, want nil", err)
+	}
+	payload := string(parts.Payload)
+	if len(payload) < 26 {
+		t.Errorf("payload %q, want at least 26 bytes", payload)
+	}
+	if strings.Contains(payload, "visits") {
+		t.Errorf("payload %q, want no values", payload)
 	}
 	s := load(t, m, cookie)
-	if visits.Get(s) != 1 || s.IsNew() {
-		t.Error("the session did not come back")
+	if got := visits.Get(s); got != 1 {
+		t.Errorf("visits = %d, want 1", got)
+	}
+	if s.IsNew() {
+		t.Error("the session is new")
 	}
 	records := sessionsOf(t, m, "ada")
-	if len(records) != 1 || records[0].ID != s.ID() {
-		t.Fatalf("records %+v, want one with ID %s", records, s.ID())
+	if got, want := idsOf(records), []string{s.ID()}; !slices.Equal(got, want) {
+		t.Errorf("the store has %q, want %q", got, want)
 	}
-	if strings.Contains(fmt.Sprintf("%+v", records), string(parts.Payload)) {
-		t.Error("the store knows the session ID, not only its hash")
+	if strings.Contains(fmt.Sprintf("%+v", records), payload) {
+		t.Error("the store knows the session ID, want only its hash")
 	}
 }
 
-func TestServerSideSessionHoldsMoreThanACookie(t *testing.T) {
+func TestServerSideSessionCanBeLargerThanACookie(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
-	s := load(t, m)
-	name.Set(s, strings.Repeat("x", 200_000))
-	if got := name.Get(load(t, m, sent(t, save(t, m, s)))); len(got) != 200_000 {
-		t.Errorf("%d bytes came back", len(got))
+	cookie := visit(t, m, "", func(s *session.Session) { name.Set(s, strings.Repeat("x", 200_000)) })
+	if got := len(name.Get(load(t, m, cookie))); got != 200_000 {
+		t.Errorf("%d bytes came back, want 200000", got)
 	}
 }
 
@@ -50,12 +58,19 @@ func TestClientSideAndServerSideCookiesDoNotMix(t *testing.T) {
 	server, store := newStored(t, session.Options{})
 	refused(t, server, signedIn(t, client), session.ErrSignature)
 	refused(t, client, signedIn(t, server), session.ErrSignature)
-	if got := load(t, client).ID(); got != "" || store.loads != 0 {
-		t.Errorf("ID %q, %d loads", got, store.loads)
+	if store.loads != 0 {
+		t.Errorf("%d loads, want 0", store.loads)
 	}
 }
 
-// Signed, but no session ID: the store is not asked.
+func TestClientSideSessionHasNoID(t *testing.T) {
+	m := newManager(t, session.Options{})
+	if got := load(t, m, signedIn(t, m)).ID(); got != "" {
+		t.Errorf("ID = %q, want none", got)
+	}
+}
+
+// The store is not asked for a payload that is signed and is no session ID.
 func TestOnlySessionIDsReachTheStore(t *testing.T) {
 	m, store := newStored(t, session.Options{Salt: "cookie-session"})
 	for _, id := range []string{
@@ -66,64 +81,85 @@ func TestOnlySessionIDsReachTheStore(t *testing.T) {
 		refused(t, m, "session="+mint(id, time.Now()), session.ErrMalformed)
 	}
 	if store.loads != 0 {
-		t.Errorf("the store was asked %d times", store.loads)
+		t.Errorf("%d loads, want 0", store.loads)
 	}
 	for _, id := range []string{strings.Repeat("A2", 13), strings.Repeat("Z7", 32)} {
 		refused(t, m, "session="+mint(id, time.Now()), session.ErrNotFound)
 	}
 }
 
-func TestStrangersLeaveNothingInTheStore(t *testing.T) {
+func TestUnknownIDsLeaveNothingInTheStore(t *testing.T) {
 	m, store := newStored(t, session.Options{Salt: "cookie-session"})
+	letters := strings.NewReplacer("0", "A", "1", "B", "8", "C", "9", "D")
 	for i := range 1000 {
-		id := fmt.Sprintf("%026d", i)
-		s := refused(t, m, "session="+mint(strings.NewReplacer("0", "A", "1", "B", "8", "C", "9", "D").Replace(id), time.Now()), session.ErrNotFound)
+		id := letters.Replace(fmt.Sprintf("%026d", i))
+		s := refused(t, m, "session="+mint(id, time.Now()), session.ErrNotFound)
 		visits.Get(s)
 		s.Clear()
 		s.SetPermanent(true)
 		s.SetOwner("ada")
 		s.Renew()
-		if got := sent(t, save(t, m, s)); got != "session=" { // Clear deletes the cookie
-			t.Fatalf("Set-Cookie: %s, want one that deletes", got)
+		if got := sent(t, save(t, m, s)); got != "session=" {
+			t.Fatalf("Set-Cookie: %s, want one that deletes, because of Clear", got)
 		}
 	}
-	if store.saves != 0 || len(sessionsOf(t, m, "ada")) != 0 {
-		t.Errorf("%d saves", store.saves)
+	if store.saves != 0 {
+		t.Errorf("%d saves, want 0", store.saves)
+	}
+	if got := sessionsOf(t, m, "ada"); len(got) != 0 {
+		t.Errorf("Sessions = %v, want none", got)
 	}
 }
 
-func TestStoreIsNotAskedWithoutACookieThatHolds(t *testing.T) {
+func TestStoreIsNotAskedWithoutAValidCookie(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	load(t, m)
 	refused(t, m, signedIn(t, m)+"x", session.ErrSignature)
 	if store.loads != 0 {
-		t.Errorf("%d loads", store.loads)
+		t.Errorf("%d loads, want 0", store.loads)
 	}
 }
 
-func TestOfSeveralIDsTheOneThatLivesCounts(t *testing.T) {
+func TestOfSeveralIDsLoadFindsTheLiveSession(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
-	dead, live, other := owned(t, m, "ada"), signedIn(t, m), signedIn(t, m)
+	ended, live, other := owned(t, m, "ada"), signedIn(t, m), signedIn(t, m)
 	if err := m.Revoke(t.Context(), "ada"); err != nil {
-		t.Fatal(err)
+		t.Fatalf("Revoke: %v, want nil", err)
 	}
 	old := signedIn(t, m)
-	s := load(t, m, old)
-	s.Renew()
-	save(t, m, s)
+	visit(t, m, old, (*session.Session).Renew)
+	for name, cookies := range map[string]string{
+		"after one that ended":  ended + "; " + live,
+		"before one that ended": live + "; " + ended,
+		"after one that moved":  old + "; " + live,
+		"before one that moved": live + "; " + old,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := visits.Get(load(t, m, cookies)); got != 1 {
+				t.Errorf("visits = %d, want 1", got)
+			}
+		})
+	}
+	t.Run("of two that are live none", func(t *testing.T) {
+		refused(t, m, live+"; "+other, session.ErrDuplicate)
+	})
+}
+
+// The browser has the new cookie already, or will have it soon.
+func TestOldIDBesideABadCookieSetsNoCookie(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	old := signedIn(t, m)
+	visit(t, m, old, (*session.Session).Renew)
 	for _, cookies := range []string{"session=x; " + old, old + "; session=x"} {
-		late, _ := m.Load(request(cookies))
+		late, err := m.Load(request(cookies))
+		if err == nil {
+			t.Error("Load: nil, want an error")
+		}
 		visits.Set(late, 1)
-		if h := save(t, m, late); h.Get("Set-Cookie") != "" {
-			t.Errorf("a renewed ID beside a bad cookie sets %s", h.Get("Set-Cookie"))
+		if got := sent(t, save(t, m, late)); got != "" {
+			t.Errorf("Set-Cookie: %s, want none", got)
 		}
 	}
-	for _, cookies := range []string{dead + "; " + live, live + "; " + dead, old + "; " + live, live + "; " + old} {
-		if s := load(t, m, cookies); visits.Get(s) != 1 {
-			t.Error("the session that lives was not found")
-		}
-	}
-	refused(t, m, live+"; "+other, session.ErrDuplicate)
 }
 
 // All cookies of a request share one StoreTimeout.
@@ -143,17 +179,14 @@ func TestOneDeadlineForAllCookiesOfARequest(t *testing.T) {
 			cookies = append(cookies, "session="+mint(strings.Repeat(letter, 26), time.Now()))
 		}
 		began := time.Now()
-		_, err := m.Load(request(strings.Join(cookies, "; ")))
-		if !errors.Is(err, session.ErrStore) {
-			t.Errorf("Load: %v, want ErrStore", err)
-		}
+		refused(t, m, strings.Join(cookies, "; "), session.ErrStore)
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("Load took %v, want 1s", took)
 		}
 	})
 }
 
-// The browser's cookie is as good as a new one, unless what it says has changed.
+// The browser's cookie is as good as a new one, unless its ID or its Max-Age must change.
 func TestStoreSetsNoNeedlessCookie(t *testing.T) {
 	const permanent, browser = true, false
 	for _, test := range []struct {
@@ -172,8 +205,8 @@ func TestStoreSetsNoNeedlessCookie(t *testing.T) {
 		{"it becomes permanent", browser, 0, false, func(s *session.Session) { s.SetPermanent(true) }, true},
 		{"it is permanent no more", permanent, 0, false, func(s *session.Session) { s.SetPermanent(false) }, true},
 		{"it is permanent as before", permanent, 0, false, func(s *session.Session) { s.SetPermanent(true) }, false},
-		{"it moves", browser, 0, false, (*session.Session).Renew, true},
-		{"a login", browser, 0, false, func(s *session.Session) { s.Clear(); write(s) }, true},
+		{"it gets another ID", browser, 0, false, (*session.Session).Renew, true},
+		{"a login", browser, 0, false, logIn, true},
 		{"an old secret", browser, 0, true, read, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -197,7 +230,7 @@ func TestStoreSetsNoNeedlessCookie(t *testing.T) {
 				}
 				write(s)
 				if again := sent(t, save(t, m, s)); again != "" {
-					t.Errorf("saving again sets %q", again)
+					t.Errorf("Set-Cookie: %s after saving again, want none", again)
 				}
 			})
 		})
@@ -213,12 +246,12 @@ func TestReadingSavesOnceATenth(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		if store.saves != 3 {
-			t.Errorf("%d saves in 30 minutes of a timeout of 100, want 1 and 2", store.saves)
+			t.Errorf("%d saves in 30 minutes of a timeout of 100, want 3: one that began it and two", store.saves)
 		}
 	})
 }
 
-func TestServerSideLimits(t *testing.T) {
+func TestLimitsOfServerSideSessionsAreExactToTheSecond(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		opts  session.Options
@@ -232,8 +265,8 @@ func TestServerSideLimits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m, _ := newStored(t, test.opts)
 				cookie := owned(t, m, "ada")
-				if end := sessionsOf(t, m, "ada")[0].Expires; time.Until(end) != test.limit {
-					t.Errorf("expires in %v, want %v", time.Until(end), test.limit)
+				if got := time.Until(sessionsOf(t, m, "ada")[0].Expires); got != test.limit {
+					t.Errorf("the record expires in %v, want %v", got, test.limit)
 				}
 				time.Sleep(test.limit - time.Second)
 				load(t, m, cookie)
@@ -244,8 +277,8 @@ func TestServerSideLimits(t *testing.T) {
 	}
 }
 
-// A limit that was made shorter holds for sessions that were saved before.
-func TestShorterLimitHoldsForOlderRecords(t *testing.T) {
+// A limit that a new release makes shorter applies to sessions that were saved before.
+func TestShorterLimitAppliesToOlderRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newStored(t, session.Options{})
 		cookie := signedIn(t, m)
@@ -257,9 +290,9 @@ func TestShorterLimitHoldsForOlderRecords(t *testing.T) {
 	})
 }
 
-// The record's time counts, not that of the cookie, which a busy session of the
-// browser may not have been sent anew for long.
-func TestAgeOfTheCookieItselfIsNotChecked(t *testing.T) {
+// The record decides when the session expires. The cookie may be much older, because a
+// save sets no new one.
+func TestAgeOfAServerSideCookieIsNotChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newStored(t, session.Options{IdleTimeout: 10 * time.Minute})
 		cookie := signedIn(t, m)
@@ -271,23 +304,29 @@ func TestAgeOfTheCookieItselfIsNotChecked(t *testing.T) {
 }
 
 // A program that has no Handler may save a session more than once.
-func TestSessionIsSavedAgainAndAgain(t *testing.T) {
+func TestSessionCanBeSavedSeveralTimes(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	s := load(t, m)
 	for range 3 {
 		visits.Update(s, func(n int) int { return n + 1 })
 		save(t, m, s)
 	}
-	if store.saves != 3 || store.loads != 0 {
-		t.Errorf("%d saves and %d loads, want 3 and none: nobody else was there", store.saves, store.loads)
+	if store.saves != 3 {
+		t.Errorf("%d saves, want 3", store.saves)
 	}
-	id := s.ID()
+	if store.loads != 0 {
+		t.Errorf("%d loads, want 0: no other request saved it", store.loads)
+	}
+	before := s.ID()
 	s.Clear()
 	save(t, m, s)
 	visits.Set(s, 7)
-	cookie := sent(t, save(t, m, s))
-	if got := load(t, m, cookie); visits.Get(got) != 7 || got.ID() == id {
-		t.Errorf("after Clear: visits %d, the ID of before: %t", visits.Get(got), got.ID() == id)
+	s = load(t, m, sent(t, save(t, m, s)))
+	if got := visits.Get(s); got != 7 {
+		t.Errorf("visits = %d after Clear, want 7", got)
+	}
+	if got := s.ID(); got == before {
+		t.Errorf("ID = %s as before Clear, want another", got)
 	}
 }
 
@@ -296,13 +335,7 @@ func TestClearEndsTheRecord(t *testing.T) {
 	cookie := owned(t, m, "ada")
 	s := load(t, m, cookie)
 	s.Clear()
-	if got := save(t, m, s).Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") {
-		t.Errorf("Set-Cookie %q", got)
-	}
-	refused(t, m, cookie, session.ErrNotFound)
-	if records := sessionsOf(t, m, "ada"); len(records) != 0 {
-		t.Errorf("records %v", records)
-	}
+	checkEnds(t, m, s, cookie)
 }
 
 func TestRemovingTheLastValueEndsTheSession(t *testing.T) {
@@ -310,16 +343,10 @@ func TestRemovingTheLastValueEndsTheSession(t *testing.T) {
 	cookie := owned(t, m, "ada")
 	s := load(t, m, cookie)
 	visits.Delete(s)
-	if got := save(t, m, s).Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") {
-		t.Errorf("Set-Cookie %q", got)
-	}
-	refused(t, m, cookie, session.ErrNotFound)
-	if records := sessionsOf(t, m, "ada"); len(records) != 0 {
-		t.Errorf("records %v", records)
-	}
+	checkEnds(t, m, s, cookie)
 }
 
-// A login that clears first is safe from fixation.
+// A login that clears first is safe from session fixation.
 func TestSetAfterClearIsASessionWithAnotherID(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
 	planted := owned(t, m, "mallory")
@@ -327,37 +354,49 @@ func TestSetAfterClearIsASessionWithAnotherID(t *testing.T) {
 	before := s.ID()
 	s.Clear()
 	name.Set(s, "ada")
-	cookie := sent(t, save(t, m, s))
-
-	// A request that was on its way with the old cookie must not replace the new.
-	late := refused(t, m, planted, session.ErrEnded)
-	visits.Set(late, 1)
-	if h := save(t, m, late); !late.IsNew() || h.Get("Set-Cookie") != "" {
-		t.Errorf("a late request sets %s", h.Get("Set-Cookie"))
+	s = load(t, m, sent(t, save(t, m, s)))
+	if got := s.ID(); got == before {
+		t.Errorf("ID = %s as before Clear, want another", got)
 	}
-	s = load(t, m, cookie)
-	if s.ID() == before || name.Get(s) != "ada" || visits.Get(s) != 0 {
-		t.Error("something of the planted session is left")
+	if got := name.Get(s); got != "ada" {
+		t.Errorf("name = %q, want ada", got)
 	}
-	if records := sessionsOf(t, m, "mallory"); len(records) != 0 {
-		t.Errorf("the session after Clear has the owner of the one before: %v", records)
+	if got := visits.Get(s); got != 0 {
+		t.Errorf("visits = %d of the planted session, want 0", got)
+	}
+	if got := sessionsOf(t, m, "mallory"); len(got) != 0 {
+		t.Errorf("mallory has %v, want nothing", got)
 	}
 }
 
-func TestClearForgetsTheOwnerOfANewSession(t *testing.T) {
+// A request that was in flight with the old cookie must not replace the new one.
+func TestLateRequestAfterALoginSetsNoCookie(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
-	s := load(t, m)
-	s.SetOwner("ada")
-	s.Clear()
-	visits.Set(s, 1)
-	save(t, m, s)
-	if records := sessionsOf(t, m, "ada"); len(records) != 0 {
-		t.Errorf("records %v", records)
+	old := owned(t, m, "mallory")
+	login := visit(t, m, old, logIn)
+	late := refused(t, m, old, session.ErrEnded)
+	if !late.IsNew() {
+		t.Error("the session of the old ID is not new")
+	}
+	visits.Set(late, 99)
+	if got := sent(t, save(t, m, late)); got != "" {
+		t.Errorf("Set-Cookie: %s, want none", got)
+	}
+	if got := visits.Get(load(t, m, login)); got != 1 {
+		t.Errorf("visits = %d after the login, want 1", got)
 	}
 }
 
-// Two logins at once, as of a double click, must both succeed: the browser shows the
-// second response, and keeps the cookie that arrives last.
+func TestClearRemovesTheOwnerOfANewSession(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	visit(t, m, "", func(s *session.Session) { s.SetOwner("ada"); s.Clear(); visits.Set(s, 1) })
+	if got := sessionsOf(t, m, "ada"); len(got) != 0 {
+		t.Errorf("ada has %v, want nothing", got)
+	}
+}
+
+// A double click makes two logins at the same time. Both must succeed, because the
+// browser shows the second response, and keeps the cookie that arrives last.
 func TestTwoLoginsAtOnceAreBothSignedIn(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
 	cookie := signedIn(t, m)
@@ -366,51 +405,50 @@ func TestTwoLoginsAtOnceAreBothSignedIn(t *testing.T) {
 		s.SetOwner("ada")
 		visits.Set(s, 7)
 		if got := visits.Get(load(t, m, sent(t, save(t, m, s)))); got != 7 {
-			t.Errorf("visits = %d after a login, want 7", got)
+			t.Errorf("visits = %d after the login, want 7", got)
 		}
 	}
 	if got := len(sessionsOf(t, m, "ada")); got != 2 {
-		t.Errorf("%d sessions, want 2", got)
+		t.Errorf("ada has %d sessions, want 2", got)
 	}
 	refused(t, m, cookie, session.ErrEnded)
 }
 
-func TestClearBesideAnotherRequest(t *testing.T) {
+func TestClearWinsOverAnotherRequest(t *testing.T) {
 	for what, test := range map[string]struct {
-		other  func(*session.Session)
-		cookie bool // that the clearing response deletes
-		owned  int  // sessions that live afterwards
+		other func(*session.Session)
+		want  string // the cookie of the clearing response
+		live  int    // sessions afterwards
 	}{
-		"that saves":      {write, true, 0},
-		"that renews":     {(*session.Session).Renew, false, 0},
-		"that clears":     {(*session.Session).Clear, false, 0},
-		"that logs in":    {func(s *session.Session) { s.Clear(); s.SetOwner("ada"); visits.Set(s, 1) }, false, 1},
-		"that takes away": {func(s *session.Session) { visits.Delete(s) }, false, 0},
+		"that saves":               {write, "session=", 0},
+		"that renews":              {(*session.Session).Renew, "", 0},
+		"that clears":              {(*session.Session).Clear, "", 0},
+		"that logs in":             {logIn, "", 1},
+		"that deletes every value": {func(s *session.Session) { visits.Delete(s) }, "", 0},
 	} {
-		m, _ := newStored(t, session.Options{})
-		cookie := owned(t, m, "ada")
-		s, other := load(t, m, cookie), load(t, m, cookie)
-		test.other(other)
-		save(t, m, other)
-		s.Clear()
-		if got := save(t, m, s).Get("Set-Cookie"); (got != "") != test.cookie {
-			t.Errorf("%s: Set-Cookie %q", what, got)
-		}
-		if got := len(sessionsOf(t, m, "ada")); got != test.owned {
-			t.Errorf("%s: %d sessions live, want %d", what, got, test.owned)
-		}
+		t.Run(what, func(t *testing.T) {
+			m, _ := newStored(t, session.Options{})
+			cookie := owned(t, m, "ada")
+			s, other := load(t, m, cookie), load(t, m, cookie)
+			test.other(other)
+			save(t, m, other)
+			s.Clear()
+			if got := sent(t, save(t, m, s)); got != test.want {
+				t.Errorf("Set-Cookie: %q, want %q", got, test.want)
+			}
+			if got := len(sessionsOf(t, m, "ada")); got != test.live {
+				t.Errorf("ada has %d sessions, want %d", got, test.live)
+			}
+		})
 	}
 }
 
-// A logout that comes with the ID of before a Renew must win, too.
-func TestLogoutWithTheIDOfBefore(t *testing.T) {
+// A logout with the ID that the session had before a Renew must win, too.
+func TestLogoutWithAnOldIDEndsTheSession(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
-	before := owned(t, m, "ada")
-	s := load(t, m, before)
-	s.Renew()
-	renewed := sent(t, save(t, m, s))
-
-	s = refused(t, m, before, session.ErrEnded)
+	old := owned(t, m, "ada")
+	renewed := visit(t, m, old, (*session.Session).Renew)
+	s := refused(t, m, old, session.ErrEnded)
 	s.Clear()
 	if got := sent(t, save(t, m, s)); got != "" {
 		t.Errorf("Set-Cookie: %s, want none", got)
@@ -418,48 +456,49 @@ func TestLogoutWithTheIDOfBefore(t *testing.T) {
 	refused(t, m, renewed, session.ErrNotFound)
 }
 
-// A late logout must leave alone the session that a login began.
+// A late request of the session that was must leave alone the session that a login began.
 func TestLateLogoutEndsNothingNewer(t *testing.T) {
-	m, _ := newStored(t, session.Options{})
-	before := owned(t, m, "ada")
-	s := load(t, m, before)
-	s.Clear()
-	s.SetOwner("ada")
-	visits.Set(s, 7)
-	login := sent(t, save(t, m, s))
 	for what, use := range map[string]func(*session.Session){
 		"a logout": (*session.Session).Clear,
 		"a change": write,
 	} {
-		s := refused(t, m, before, session.ErrEnded)
-		use(s)
-		if got := sent(t, save(t, m, s)); got != "" {
-			t.Errorf("%s: Set-Cookie: %s, want none", what, got)
-		}
-		if got := visits.Get(load(t, m, login)); got != 7 {
-			t.Errorf("after %s: visits = %d, want 7", what, got)
-		}
+		t.Run(what, func(t *testing.T) {
+			m, _ := newStored(t, session.Options{})
+			before := owned(t, m, "ada")
+			login := visit(t, m, before, func(s *session.Session) { logIn(s); visits.Set(s, 7) })
+			s := refused(t, m, before, session.ErrEnded)
+			use(s)
+			if got := sent(t, save(t, m, s)); got != "" {
+				t.Errorf("Set-Cookie: %s, want none", got)
+			}
+			if got := visits.Get(load(t, m, login)); got != 7 {
+				t.Errorf("visits = %d, want 7", got)
+			}
+		})
 	}
 }
 
-func TestSessionThatEndedWhileTheRequestRan(t *testing.T) {
+func TestSessionThatEndsDuringARequestStaysEnded(t *testing.T) {
 	opts, log := logged()
 	m, _ := newStored(t, opts)
 	cookie := owned(t, m, "ada")
-	w := httptest.NewRecorder()
-	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	response := respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		write(session.From(r))
 		if err := m.Revoke(r.Context(), "ada"); err != nil {
-			t.Error(err)
+			t.Errorf("Revoke: %v, want nil", err)
 		}
-		io.WriteString(w, "answer")
-	})).ServeHTTP(w, request(cookie))
-	if w.Code != 200 || w.Body.String() != "answer" || w.Header()["Set-Cookie"] != nil {
-		t.Errorf("%d %q %v, want the answer and no cookie of any kind", w.Code, w.Body, w.Header())
+		io.WriteString(w, "page")
+	})), cookie)
+	if response.StatusCode != 200 {
+		t.Errorf("status %d, want 200", response.StatusCode)
 	}
-	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "level=INFO") {
-		t.Errorf("log %s, want one Info line", log)
+	if got := readAll(t, response); got != "page" {
+		t.Errorf("body %q, want page", got)
 	}
+	if got := sent(t, response.Header); got != "" {
+		t.Errorf("Set-Cookie: %s, want none: one that deletes could delete a newer cookie", got)
+	}
+	checkLog(t, log.String(), 1, "level=INFO")
 	refused(t, m, cookie, session.ErrNotFound)
 }
 
@@ -467,36 +506,50 @@ func TestRenewKeepsTheValuesUnderAnotherID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newStored(t, session.Options{AbsoluteTimeout: time.Hour})
 		old := owned(t, m, "ada")
-		late := load(t, m, old)
-		visits.Set(late, 99)
 		time.Sleep(50 * time.Minute)
-
 		s := load(t, m, old)
 		before := s.ID()
 		s.Renew()
-		renewed := sent(t, save(t, m, s))
-		s = load(t, m, renewed)
-		if s.ID() == before || visits.Get(s) != 1 || time.Until(s.Expires()) != 10*time.Minute {
-			t.Errorf("ID %s, %d visits, expires in %v", s.ID(), visits.Get(s), time.Until(s.Expires()))
+		s = load(t, m, sent(t, save(t, m, s)))
+		if got := s.ID(); got == before {
+			t.Errorf("ID = %s as before Renew, want another", got)
 		}
-		if records := sessionsOf(t, m, "ada"); len(records) != 1 || records[0].ID != s.ID() {
-			t.Errorf("records %v", records)
+		if got := visits.Get(s); got != 1 {
+			t.Errorf("visits = %d, want 1", got)
 		}
+		if got := time.Until(s.Expires()); got != 10*time.Minute {
+			t.Errorf("expires in %v, want 10m", got)
+		}
+		if got, want := idsOf(sessionsOf(t, m, "ada")), []string{s.ID()}; !slices.Equal(got, want) {
+			t.Errorf("ada has %q, want %q", got, want)
+		}
+	})
+}
 
-		// A request that was on its way, and one that arrives late: their changes
-		// and cookies are dropped, and nobody is logged out.
-		if h := save(t, m, late); h.Get("Set-Cookie") != "" {
-			t.Errorf("the slow answer sets %s", h)
+// One request is in flight during a Renew, and one comes later with the old cookie. Their
+// changes are dropped, their responses set no cookie, and the visitor stays logged in.
+func TestOldIDAfterRenewChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newStored(t, session.Options{})
+		old := owned(t, m, "ada")
+		inFlight := load(t, m, old)
+		visits.Set(inFlight, 99)
+		renewed := visit(t, m, old, (*session.Session).Renew)
+		if got := sent(t, save(t, m, inFlight)); got != "" {
+			t.Errorf("Set-Cookie: %s for the request in flight, want none", got)
 		}
-		late = refused(t, m, old, session.ErrEnded)
-		if visits.Get(late) != 0 || !late.IsNew() {
-			t.Error("the old ID opens something")
+		late := refused(t, m, old, session.ErrEnded)
+		if got := visits.Get(late); got != 0 {
+			t.Errorf("visits = %d under the old ID, want 0", got)
+		}
+		if !late.IsNew() {
+			t.Error("the session of the old ID is not new")
 		}
 		visits.Set(late, 99)
-		if h := save(t, m, late); h.Get("Set-Cookie") != "" {
-			t.Errorf("the late answer sets %s", h)
+		if got := sent(t, save(t, m, late)); got != "" {
+			t.Errorf("Set-Cookie: %s for the late request, want none", got)
 		}
-		time.Sleep(time.Minute + time.Second)
+		time.Sleep(time.Minute + time.Second) // as long as the tombstone lives
 		refused(t, m, old, session.ErrNotFound)
 		if got := visits.Get(load(t, m, renewed)); got != 1 {
 			t.Errorf("visits = %d, want 1", got)
@@ -504,7 +557,7 @@ func TestRenewKeepsTheValuesUnderAnotherID(t *testing.T) {
 	})
 }
 
-func TestRenewTakesOverWhatAnotherRequestSaved(t *testing.T) {
+func TestRenewKeepsWhatAnotherRequestSaved(t *testing.T) {
 	m, _ := newStored(t, session.Options{})
 	cookie := signedIn(t, m)
 	s, other := load(t, m, cookie), load(t, m, cookie)
@@ -512,23 +565,42 @@ func TestRenewTakesOverWhatAnotherRequestSaved(t *testing.T) {
 	name.Set(other, "ada")
 	save(t, m, other)
 	if got := name.Get(load(t, m, sent(t, save(t, m, s)))); got != "ada" {
-		t.Errorf("name %q, want what the other request saved", got)
+		t.Errorf("name = %q, want ada from the other request", got)
 	}
 }
 
 func TestRenewOfANewSessionIsOneSave(t *testing.T) {
 	m, store := newStored(t, session.Options{})
-	for range 2 {
-		store.saves = 0
-		s := load(t, m)
-		visits.Set(s, 1)
-		s.Renew()
-		cookie := sent(t, save(t, m, s))
-		id := load(t, m, cookie).ID()
-		visits.Set(s, 2)
-		save(t, m, s)
-		if got := load(t, m, cookie); store.saves != 2 || got.ID() != id || visits.Get(got) != 2 {
-			t.Errorf("%d saves, visits %d, ID kept: %t; want 2, 2 and true", store.saves, visits.Get(got), got.ID() == id)
-		}
+	s := load(t, m)
+	visits.Set(s, 1)
+	s.Renew()
+	cookie := sent(t, save(t, m, s))
+	if store.saves != 1 {
+		t.Errorf("%d saves, want 1", store.saves)
+	}
+	before := load(t, m, cookie).ID()
+	visits.Set(s, 2)
+	save(t, m, s)
+	if store.saves != 2 {
+		t.Errorf("%d saves after a change, want 2", store.saves)
+	}
+	s = load(t, m, cookie)
+	if got := s.ID(); got != before {
+		t.Errorf("ID = %s after a change, want %s as before", got, before)
+	}
+	if got := visits.Get(s); got != 2 {
+		t.Errorf("visits = %d, want 2", got)
+	}
+}
+
+// checkEnds saves s, whose session must end with its cookie.
+func checkEnds(t *testing.T, m *session.Manager, s *session.Session, cookie string) {
+	t.Helper()
+	if got := save(t, m, s).Get("Set-Cookie"); !strings.Contains(got, "Max-Age=0") {
+		t.Errorf("Set-Cookie: %s, want one with Max-Age=0", got)
+	}
+	refused(t, m, cookie, session.ErrNotFound)
+	if got := sessionsOf(t, m, "ada"); len(got) != 0 {
+		t.Errorf("ada has %v, want nothing", got)
 	}
 }
