@@ -224,3 +224,16 @@ func TestRootNamesEveryProgram(t *testing.T) {
 		}
 	}
 }
+
+// The lessons and exercises with a login share their turns.go, to the letter.
+func TestTurnsAreTheSameInEveryFolder(t *testing.T) {
+	files, err := filepath.Glob("*/*/turns.go")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("found %q, %v, want six files", files, err)
+	}
+	for _, file := range files[1:] {
+		if read(t, file) != read(t, files[0]) {
+			t.Errorf("%s is not %s", file, files[0])
+		}
+	}
+}

@@ -42,6 +42,9 @@ func checkRules(name, password string) map[string]string {
 		problems["username"] = "This is not a username that you can register."
 	}
 	switch n := utf8.RuneCountInString(password); {
+	case strings.Contains(password, "\x00"):
+		// HMAC pads a short key with zero bytes, so the password without them would do.
+		problems["password"] = "The password has a zero byte in it, which no keyboard types."
 	case n < minPassword:
 		problems["password"] = fmt.Sprintf("The password is too short: it has %d characters.", n)
 	case n > maxPassword:
@@ -165,7 +168,9 @@ func (a *accounts) check(name, password string) (account, error) {
 	if err != nil {
 		return account{}, err
 	}
-	if match := subtle.ConstantTimeCompare(hash, found.Hash) == 1; !match || !known {
+	match := subtle.ConstantTimeCompare(hash, found.Hash) == 1
+	padded := strings.Contains(password, "\x00") // see checkRules
+	if !match || !known || padded {
 		return account{}, errWrong
 	}
 	return found, nil

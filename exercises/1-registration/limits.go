@@ -1,58 +1,13 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"sync"
 	"time"
 )
-
-// Checking a password is made to be slow, and anybody may ask for it. So there is
-// a bound on how many are hashed at once, and one on who may wait for it. Beyond
-// that the answer is that there are too many: it costs nothing.
-const (
-	maxHashing = 2  // passwords that are hashed at the same time
-	maxWaiting = 20 // requests that wait for their turn
-)
-
-// turns are those of all forms together, of registrations as of logins.
-type turns struct{ hashing, waiting chan struct{} }
-
-func newTurns() turns {
-	return turns{make(chan struct{}, maxHashing), make(chan struct{}, maxWaiting)}
-}
-
-var errBusy = errors.New("too many requests wait for their turn")
-
-// do waits for a turn and works, or fails with errBusy, or with the context's error
-// when the visitor leaves first. The turn ends with the work, before there is an
-// answer: a client that never reads its answers holds nobody up.
-func (t turns) do(ctx context.Context, work func() error) error {
-	if err := t.wait(ctx); err != nil {
-		return err
-	}
-	defer func() { <-t.hashing }()
-	return work()
-}
-
-func (t turns) wait(ctx context.Context) error {
-	select {
-	case t.waiting <- struct{}{}:
-		defer func() { <-t.waiting }()
-	default:
-		return errBusy
-	}
-	select {
-	case t.hashing <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // Guessing is bounded by the name: of any other mark that a request bears, an
 // attacker has as many as they like.

@@ -394,6 +394,31 @@ func TestLoginHoldsForTwelveHours(t *testing.T) {
 	})
 }
 
+// HMAC pads a short key with zero bytes: "a" and seven of them would be a password of
+// eight characters, and "a" would do for it.
+func TestPasswordWithZeroBytesIsRefused(t *testing.T) {
+	file := newFile(t)
+	browser := webtest.NewBrowser(t, start(t, file))
+	page := browser.Post("/register", credentials("Bob", "a\x00\x00\x00\x00\x00\x00\x00"))
+	if page.Status != http.StatusBadRequest {
+		t.Errorf("registering: status %d, want 400", page.Status)
+	}
+	page = browser.Post("/login", credentials("Bob", "a"))
+	if page.Status != http.StatusForbidden {
+		t.Errorf("logging in: status %d, want 403", page.Status)
+	}
+}
+
+func TestZeroBytesAfterAPasswordDoNotLogIn(t *testing.T) {
+	file := newFile(t)
+	handler := start(t, file)
+	webtest.NewBrowser(t, handler).Post("/register", credentials("Bob", "correct horse"))
+	page := webtest.NewBrowser(t, handler).Post("/login", credentials("Bob", "correct horse\x00"))
+	if page.Status != http.StatusForbidden {
+		t.Errorf("status %d, want 403", page.Status)
+	}
+}
+
 func TestSignedRubbishIsNobodys(t *testing.T) {
 	file := adasFile(t)
 	for key := range payload(t, ada(t, file)) {

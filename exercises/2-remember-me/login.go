@@ -7,11 +7,12 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
+	"strings"
 )
 
 const (
-	maxForm   = 4096 // bytes of a posted form
-	maxLogins = 2    // passwords that are hashed at the same time
+	maxForm = 4096 // bytes of a posted form
+	tooMany = "Too many logins at the same time. Try again in a few seconds."
 )
 
 // form is the login form: what was typed into it, what is wrong with that, and
@@ -35,20 +36,13 @@ func readForm(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// turns bounds how many passwords are checked at the same time: checking one is
-// made to be slow, so without a bound anybody could keep every core busy.
-type turns chan struct{}
-
-// check waits for its turn. The turn ends with the work, before there is an answer:
-// a client that reads its answers a byte a minute holds nobody up.
-func (t turns) check(ctx context.Context, name, guess string) bool {
-	select {
-	case t <- struct{}{}:
-		defer func() { <-t }()
-		return check(name, guess)
-	case <-ctx.Done(): // the visitor left
-		return false
-	}
+// check waits for its turn, and then reports whether the user has this password.
+func (t turns) check(ctx context.Context, name, guess string) (ok bool, err error) {
+	err = t.do(ctx, func() error {
+		ok = check(name, guess)
+		return nil
+	})
+	return ok, err
 }
 
 // forget answers with a stylesheet that has no styles. Whatever no-store says, some
@@ -84,5 +78,8 @@ func check(name, guess string) bool {
 	stored, known := passwords[name]
 	hash, err := pbkdf2.Key(sha256.New, guess, []byte(stored.salt), rounds, sha256.Size)
 	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash)), []byte(stored.hash)) == 1
-	return match && known && err == nil
+	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
+	// as the password without them.
+	padded := strings.Contains(guess, "\x00")
+	return match && known && !padded && err == nil
 }

@@ -89,7 +89,7 @@ func options(store session.Store) *session.Options {
 // POST from a page of another origin; browsers say with each POST where it comes
 // from.
 func newHandler(sessions *session.Manager) http.Handler {
-	logins := make(turns, maxLogins)
+	logins := newTurns()
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /login", loginForm)
@@ -117,7 +117,14 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if !t.check(r.Context(), f.Username, r.PostForm.Get("password")) {
+	ok, err := t.check(r.Context(), f.Username, r.PostForm.Get("password"))
+	if err != nil { // no turn, so the password was not checked
+		w.Header().Set("Retry-After", "5")
+		f.Problem = tooMany
+		show(w, http.StatusServiceUnavailable, "login", f)
+		return
+	}
+	if !ok {
 		f.Problem = "Invalid credentials"
 		show(w, http.StatusForbidden, "login", f)
 		return

@@ -323,6 +323,39 @@ func TestForgedCookieIsNobodys(t *testing.T) {
 	}
 }
 
+// HMAC pads a short key with zero bytes, so this would be the same key.
+func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t, memstore.New())).Post("/login", credentials("password\x00", ""))
+	if page.Status != http.StatusForbidden {
+		t.Errorf("the password and a zero byte: status %d, want 403", page.Status)
+	}
+}
+
+// A right login does not wait behind any number of wrong ones.
+func TestTooManyLoginsAre503AtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := newTurns()
+		for range maxHashing {
+			logins.hashing <- struct{}{}
+		}
+		for range maxWaiting {
+			logins.waiting <- struct{}{}
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc("POST /login", readForm(logins.login))
+		page := webtest.NewBrowser(t, manager(t, memstore.New()).Handler(mux)).Post("/login", credentials("password", ""))
+		if page.Status != http.StatusServiceUnavailable {
+			t.Errorf("status %d, want 503", page.Status)
+		}
+		if got := page.Header.Get("Retry-After"); got == "" {
+			t.Error("the response does not say when to try again")
+		}
+		if got := page.Header.Get("Set-Cookie"); got != "" {
+			t.Errorf("Set-Cookie: %s, want none", got)
+		}
+	})
+}
+
 func TestWrongLoginKeepsTheNameAndTheTick(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))

@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"example.com/sessions/internal/session"
 )
 
-const maxLogins = 2 // passwords that are hashed at the same time
+const tooMany = "Too many logins at the same time. Try again in a few seconds."
 
 // form is the login form. The password never comes back.
 type form struct {
@@ -45,6 +46,9 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	}
 	if status, problem := a.checkLogin(r.Context(), f, r.PostForm.Get("password")); problem != "" {
 		f.Problem = problem
+		if status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "5")
+		}
 		show(w, status, "login", f)
 		return
 	}
@@ -69,7 +73,12 @@ func (a *app) checkLogin(ctx context.Context, f form, guess string) (status int,
 		return http.StatusBadRequest, "The password is missing."
 	case f.Text != "" && checkNote(f.Text) != "":
 		return http.StatusBadRequest, checkNote(f.Text)
-	case !a.logins.check(ctx, f.Username, guess):
+	}
+	ok, err := a.logins.check(ctx, f.Username, guess)
+	switch {
+	case err != nil: // no turn, so the password was not checked
+		return http.StatusServiceUnavailable, tooMany
+	case !ok:
 		return http.StatusForbidden, "Invalid credentials"
 	}
 	return 0, ""
@@ -108,20 +117,13 @@ func toLogin(w http.ResponseWriter, r *http.Request, page string) {
 	http.Redirect(w, r, "/login?next="+url.QueryEscape(page), http.StatusSeeOther)
 }
 
-// turns bounds how many passwords are checked at the same time: checking one is
-// made to be slow, so without a bound anybody could keep every core busy.
-type turns chan struct{}
-
-// check waits for its turn. The turn ends with the work, before there is an answer:
-// a client that reads its answers a byte a minute holds nobody up.
-func (t turns) check(ctx context.Context, name, guess string) bool {
-	select {
-	case t <- struct{}{}:
-		defer func() { <-t }()
-		return check(name, guess)
-	case <-ctx.Done(): // the visitor left
-		return false
-	}
+// check waits for its turn, and then reports whether the user has this password.
+func (t turns) check(ctx context.Context, name, guess string) (ok bool, err error) {
+	err = t.do(ctx, func() error {
+		ok = check(name, guess)
+		return nil
+	})
+	return ok, err
 }
 
 // password is what is kept of a password: a random salt, and a hash that takes
@@ -147,5 +149,8 @@ func check(name, guess string) bool {
 	stored, known := passwords[name]
 	hash, err := pbkdf2.Key(sha256.New, guess, []byte(stored.salt), rounds, sha256.Size)
 	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash)), []byte(stored.hash)) == 1
-	return match && known && err == nil
+	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
+	// as the password without them.
+	padded := strings.Contains(guess, "\x00")
+	return match && known && !padded && err == nil
 }

@@ -62,7 +62,7 @@ func newHandler(sessions *session.Manager, idle time.Duration) (http.Handler, er
 	if idle < minIdle || idle > absolute || idle%time.Second != 0 {
 		return nil, fmt.Errorf("the idle timeout is to be whole seconds, from %v to %v, and not %v", minIdle, absolute, idle)
 	}
-	a := &app{idle: idle, logins: make(turns, maxLogins), notes: make(map[string][]string)}
+	a := &app{idle: idle, logins: newTurns(), notes: make(map[string][]string)}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /login", a.loginForm)

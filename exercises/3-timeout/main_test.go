@@ -848,3 +848,11 @@ func mustBe(t *testing.T, page webtest.Page, status int, want string) {
 		t.Errorf("%s: %d %s, want %d %q", page.Path, page.Status, page.Body, status, want)
 	}
 }
+
+// HMAC pads a short key with zero bytes, so this would be the same key.
+func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t)).Post("/login", credentials("admin", "password\x00", ""))
+	if page.Status != http.StatusForbidden {
+		t.Errorf("the password and a zero byte: status %d, want 403", page.Status)
+	}
+}

@@ -100,19 +100,32 @@ func (f field) check(value string) string {
 		return fmt.Sprintf("%s has %d characters, and may have %d.", f.Label, n, f.Max)
 	case strings.ContainsFunc(value, f.strange):
 		return f.Label + " has a character that is no text."
+	case !strings.ContainsFunc(value, shows):
+		return f.Label + " has nothing that can be read."
 	case f.wrong != nil:
 		return f.wrong(value)
 	}
 	return ""
 }
 
-// strange reports whether r has no place in the field: a control character, or
-// what was no UTF-8.
+// strange reports whether r has no place in the field: a control character, what was
+// not UTF-8, or a character that shows nothing by itself and changes what the others
+// look like. U+202E, for example, reverses the letters after it, so that a name looks
+// like another one. U+200C and U+200D stay: Persian and Hindi are written with them.
 func (f field) strange(r rune) bool {
-	if f.Kind == "textarea" && (r == '\n' || r == '\t') {
+	switch {
+	case f.Kind == "textarea" && (r == '\n' || r == '\t'):
+		return false
+	case r == '\u200C' || r == '\u200D':
 		return false
 	}
-	return unicode.IsControl(r) || r == '\uFFFD'
+	return unicode.IsControl(r) || r == '\uFFFD' || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
+}
+
+// shows reports whether r is seen by itself: not a space, a mark over another letter, or
+// the braille pattern without dots.
+func shows(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && r != '\u2800'
 }
 
 func wrongAddress(value string) string {

@@ -76,24 +76,26 @@ func (m *Manager) End(ctx context.Context, owner, id string) error {
 // some may be left. A session in keep that moves to another ID before Revoke returns
 // is not kept, because a thief may have moved it.
 //
-// Revoke takes as many passes as it needs for a long list, each within
-// [Options.StoreTimeout], until ctx ends.
+// Revoke takes as many passes as it needs for a long list. The list of the first pass
+// may take [Options.StoreTimeout], that of the second twice as long, and so on.
 func (m *Manager) Revoke(ctx context.Context, owner string, keep ...string) error {
 	b, err := m.serverSide()
 	if err != nil || owner == "" {
 		return err
 	}
 	listed := make(map[string]bool) // tombstones that an earlier pass has met
+	progress := false
 	for pass := 1; ; pass++ {
-		live, tombstones, listErr := b.list(ctx, owner)
+		live, tombstones, listErr := b.list(ctx, owner, time.Duration(pass)*m.opts.StoreTimeout)
 		targets := slices.DeleteFunc(live, func(rec Record) bool { return slices.Contains(keep, rec.ID) })
 		tombstones = unseen(tombstones, listed)
 		if pass > 1 || listErr != nil { // for sessions that moved while the list was read: see list
 			targets = append(targets, tombstones...)
 		}
-		if listErr != nil && len(targets) == 0 {
+		if listErr != nil && len(targets) == 0 && !progress {
 			return storeError(listErr)
 		}
+		progress = len(targets) > 0
 		p := &pursuit{serverSide: b, logins: true, seen: make(map[string]bool)}
 		for _, rec := range targets {
 			if err := p.endAndDelete(ctx, rec); err != nil && !errors.Is(err, ErrNotFound) {
@@ -124,8 +126,8 @@ func (m *Manager) serverSide() (*serverSide, error) {
 // tombstone of its old ID is there, and leads to it. A second list tells which
 // tombstones matter: one that is in the first list, too, leads to a record that was
 // there before the second one began.
-func (b *serverSide) list(ctx context.Context, owner string) (live, tombstones []Record, err error) {
-	ctx, cancel := context.WithTimeout(ctx, b.opts.StoreTimeout)
+func (b *serverSide) list(ctx context.Context, owner string, limit time.Duration) (live, tombstones []Record, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	records, err := b.opts.Store.List(ctx, owner)
 	slices.SortFunc(records, func(a, b Record) int { return b.Created.Compare(a.Created) })
@@ -151,13 +153,13 @@ func unseen(records []Record, seen map[string]bool) []Record {
 
 // live returns the live records of an owner.
 func (b *serverSide) live(ctx context.Context, owner string) ([]Record, error) {
-	live, tombstones, err := b.list(ctx, owner)
+	live, tombstones, err := b.list(ctx, owner, b.opts.StoreTimeout)
 	if err != nil || len(tombstones) == 0 {
 		return live, err
 	}
 	seen := make(map[string]bool)
 	unseen(tombstones, seen)
-	live, tombstones, err = b.list(ctx, owner)
+	live, tombstones, err = b.list(ctx, owner, b.opts.StoreTimeout)
 	if err != nil {
 		return nil, err
 	}

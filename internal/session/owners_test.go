@@ -339,6 +339,28 @@ func TestRevokeTakesAsManyListsAsItNeeds(t *testing.T) {
 	}
 }
 
+// The store lists the sessions, and then needs longer than StoreTimeout to find out that
+// nothing is left.
+func TestRevokeGivesALongListMoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, store := newStored(t, session.Options{StoreTimeout: 1500 * time.Millisecond})
+		cookie := owned(t, m, "ada")
+		store.onList = func(ctx context.Context, owner string) ([]session.Record, error) {
+			records, err := store.Store.List(ctx, owner)
+			select {
+			case <-time.After(2 * time.Second):
+				return records, err
+			case <-ctx.Done():
+				return records, ctx.Err()
+			}
+		}
+		if err := m.Revoke(t.Context(), "ada"); err != nil {
+			t.Fatalf("Revoke: %v, want nil", err)
+		}
+		refused(t, m, cookie, session.ErrNotFound)
+	})
+}
+
 // If the store lists a part, and Revoke must keep all of it, the next list would be the
 // same part.
 func TestRevokeThatMakesNoProgressIsErrStore(t *testing.T) {

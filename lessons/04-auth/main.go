@@ -19,6 +19,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"example.com/sessions/internal/session"
@@ -29,8 +30,7 @@ import (
 const username = session.Key[string]("username")
 
 const (
-	maxForm   = 4096 // bytes of a posted form
-	maxLogins = 2    // passwords that are hashed at the same time
+	maxForm = 4096 // bytes of a posted form
 )
 
 func main() {
@@ -64,7 +64,7 @@ func main() {
 // visitors in here as somebody else, and read later what they left in that
 // account (login CSRF).
 func newHandler(sessions *session.Manager) http.Handler {
-	logins := make(turns, maxLogins)
+	logins := newTurns()
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /login", loginForm)
@@ -74,6 +74,8 @@ func newHandler(sessions *session.Manager) http.Handler {
 	mux.HandleFunc("GET /forget.css", forget)
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
+
+const tooMany = "Too many logins at the same time. Try again in a few seconds."
 
 func loginForm(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "login", form{})
@@ -95,20 +97,13 @@ func readForm(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// turns bounds how many passwords are checked at the same time: checking one is
-// made to be slow, so without a bound anybody could keep every core busy.
-type turns chan struct{}
-
-// check waits for its turn. The turn ends with the work, before there is an answer:
-// a client that reads its answers a byte a minute holds nobody up.
-func (t turns) check(ctx context.Context, name, guess string) bool {
-	select {
-	case t <- struct{}{}:
-		defer func() { <-t }()
-		return check(name, guess)
-	case <-ctx.Done(): // the visitor left
-		return false
-	}
+// check waits for its turn, and then reports whether the user has this password.
+func (t turns) check(ctx context.Context, name, guess string) (ok bool, err error) {
+	err = t.do(ctx, func() error {
+		ok = check(name, guess)
+		return nil
+	})
+	return ok, err
 }
 
 // login reads PostForm, which holds what came in the body. A password in the
@@ -121,7 +116,13 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if !t.check(r.Context(), name, r.PostForm.Get("password")) {
+	ok, err := t.check(r.Context(), name, r.PostForm.Get("password"))
+	if err != nil { // no turn, so the password was not checked
+		w.Header().Set("Retry-After", "5")
+		show(w, http.StatusServiceUnavailable, "login", form{name, tooMany})
+		return
+	}
+	if !ok {
 		show(w, http.StatusForbidden, "login", form{name, "Invalid credentials"})
 		return
 	}
@@ -195,7 +196,10 @@ func check(name, guess string) bool {
 // the hash was right.
 func (p password) matches(guess string) bool {
 	hash, err := pbkdf2.Key(sha256.New, guess, p.salt[:], rounds, len(p.hash))
-	return err == nil && subtle.ConstantTimeCompare(hash, p.hash[:]) == 1
+	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
+	// as the password without them.
+	padded := strings.Contains(guess, "\x00")
+	return err == nil && !padded && subtle.ConstantTimeCompare(hash, p.hash[:]) == 1
 }
 
 //go:embed pages.html

@@ -208,13 +208,51 @@ func TestOtherSitesCannotLogInOrOut(t *testing.T) {
 	mustShow(t, browser.Get("/dashboard"), "Welcome")
 }
 
+// HMAC pads a short key with zero bytes, so this would be the same key.
+func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t)).Post("/login", url.Values{"username": {"admin"}, "password": {"password\x00"}})
+	if page.Status != http.StatusForbidden {
+		t.Errorf("the password and a zero byte: status %d, want 403", page.Status)
+	}
+}
+
+// A right login does not wait behind any number of wrong ones.
+func TestTooManyLoginsAre503AtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := newTurns()
+		for range maxHashing {
+			logins.hashing <- struct{}{}
+		}
+		for range maxWaiting {
+			logins.waiting <- struct{}{}
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc("POST /login", readForm(logins.login))
+		page := webtest.NewBrowser(t, manager(t).Handler(mux)).Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
+		if page.Status != http.StatusServiceUnavailable {
+			t.Errorf("status %d, want 503", page.Status)
+		}
+		if got := page.Header.Get("Retry-After"); got == "" {
+			t.Error("the response does not say when to try again")
+		}
+		if got := page.Header.Get("Set-Cookie"); got != "" {
+			t.Errorf("Set-Cookie: %s, want none", got)
+		}
+	})
+}
+
 func TestLoginWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		logins := make(turns, 1)
-		logins <- struct{}{} // somebody's password is being checked
+		logins := newTurns()
+		for range maxHashing { // other passwords are being hashed
+			logins.hashing <- struct{}{}
+		}
 		ctx, leave := context.WithCancel(t.Context())
 		answers := make(chan bool, 1)
-		go func() { answers <- logins.check(ctx, "admin", "password") }()
+		go func() {
+			ok, _ := logins.check(ctx, "admin", "password")
+			answers <- ok
+		}()
 		synctest.Wait()
 		if len(answers) > 0 {
 			t.Error("the check did not wait")
@@ -223,10 +261,12 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 		if <-answers {
 			t.Error("a visitor who left was let in")
 		}
-		<-logins
-		for range 2 { // each gives its turn back
-			if !logins.check(t.Context(), "admin", "password") {
-				t.Error("a login with a turn was not let in")
+		for range maxHashing {
+			<-logins.hashing
+		}
+		for range 2 * maxHashing { // each gives its turn back
+			if ok, err := logins.check(t.Context(), "admin", "password"); !ok {
+				t.Errorf("a login with a turn was not let in: %v", err)
 			}
 		}
 	})
@@ -237,7 +277,7 @@ func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler, release := site(t), make(chan struct{})
 		defer close(release)
-		for range maxLogins {
+		for range maxHashing {
 			r := httptest.NewRequest("POST", webtest.Origin+"/login", strings.NewReader(credentials("admin", "wrong").Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			go handler.ServeHTTP(unread{httptest.NewRecorder(), release}, r)
@@ -251,7 +291,7 @@ func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
 func TestSlowFormsHoldNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := site(t)
-		for range maxLogins {
+		for range maxHashing {
 			body, sender := io.Pipe()
 			defer sender.Close()
 			go post(webtest.NewBrowser(t, handler), "/login", body)

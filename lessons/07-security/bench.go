@@ -24,7 +24,8 @@ type origins struct {
 // process, by a request of the bench's own making.
 type bench struct {
 	origins
-	app http.Handler
+	sessions *session.Manager
+	app      http.Handler
 }
 
 // result is what an attack came to.
@@ -44,7 +45,7 @@ func (b *bench) page(w http.ResponseWriter, r *http.Request) {
 
 func (b *bench) show(w http.ResponseWriter, r *http.Request, res result) {
 	u, _ := visitor(r)
-	parts, _ := session.Inspect(cookieOf(r, copyName)) // a bad copy is shown as none
+	parts, _ := session.Inspect(b.cookieOf(r, copyName)) // a bad copy is shown as none
 	show(w, http.StatusOK, "bench", map[string]any{
 		"User":     u.Name,
 		"Coins":    coins.Get(session.From(r)),
@@ -53,6 +54,10 @@ func (b *bench) show(w http.ResponseWriter, r *http.Request, res result) {
 		"Result":   res,
 		"Attacker": b.Attacker, "CookieName": cookieName,
 	})
+}
+
+func (b *bench) cookieOf(r *http.Request, name string) string {
+	return cookieOf(b.sessions, r, name)
 }
 
 func (b *bench) attack(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +73,7 @@ func (b *bench) attack(w http.ResponseWriter, r *http.Request) {
 	case "tamper":
 		b.show(w, r, b.tamper(r))
 	case "copy":
-		copyCookie(w, r)
+		b.copyCookie(w, r)
 	case "replay":
 		b.show(w, r, b.replay(r))
 	case "twice":
@@ -80,7 +85,7 @@ func (b *bench) attack(w http.ResponseWriter, r *http.Request) {
 
 // tamper changes one letter in the middle of the payload.
 func (b *bench) tamper(r *http.Request) result {
-	cookie := []byte(cookieOf(r, cookieName))
+	cookie := []byte(b.cookieOf(r, cookieName))
 	at := bytes.IndexByte(cookie, '.') / 2
 	before := cookie[at]
 	cookie[at] = 'A'
@@ -90,7 +95,7 @@ func (b *bench) tamper(r *http.Request) result {
 	return result{
 		Attack: "tamper",
 		Steps: []step{
-			{"GET /whoami with your cookie", b.ask(r, "GET", "/whoami", cookieOf(r, cookieName))},
+			{"GET /whoami with your cookie", b.ask(r, "GET", "/whoami", b.cookieOf(r, cookieName))},
 			{fmt.Sprintf("GET /whoami with letter %d changed from %c to %c", at+1, before, cookie[at]),
 				b.ask(r, "GET", "/whoami", string(cookie))},
 		},
@@ -100,8 +105,8 @@ func (b *bench) tamper(r *http.Request) result {
 }
 
 // copyCookie does what malware, or a borrowed laptop, does to a cookie.
-func copyCookie(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: copyName, Value: cookieOf(r, cookieName), Path: "/",
+func (b *bench) copyCookie(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, &http.Cookie{Name: copyName, Value: b.cookieOf(r, cookieName), Path: "/",
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	http.Redirect(w, r, "/bench#replay", http.StatusSeeOther)
 }
@@ -111,8 +116,8 @@ func (b *bench) replay(r *http.Request) result {
 	res := result{
 		Attack: "replay",
 		Steps: []step{
-			{"GET /whoami with the cookie that your browser has now", b.ask(r, "GET", "/whoami", cookieOf(r, cookieName))},
-			{"GET /whoami with the copy", b.ask(r, "GET", "/whoami", cookieOf(r, copyName))},
+			{"GET /whoami with the cookie that your browser has now", b.ask(r, "GET", "/whoami", b.cookieOf(r, cookieName))},
+			{"GET /whoami with the copy", b.ask(r, "GET", "/whoami", b.cookieOf(r, copyName))},
 		},
 		Means: "The copy's signature matches and its time is not up, and the server keeps no list of sessions: it " +
 			"cannot know that you have logged out, or spent a coin, since the copy was made.",
@@ -128,8 +133,8 @@ func (b *bench) twice(r *http.Request) result {
 	res := result{
 		Attack: "twice",
 		Steps: []step{
-			{"POST /spend from one tab", b.ask(r, "POST", "/spend", cookieOf(r, cookieName))},
-			{"POST /spend from the other", b.ask(r, "POST", "/spend", cookieOf(r, cookieName))},
+			{"POST /spend from one tab", b.ask(r, "POST", "/spend", b.cookieOf(r, cookieName))},
+			{"POST /spend from the other", b.ask(r, "POST", "/spend", b.cookieOf(r, cookieName))},
 		},
 		Means: "Both began with the same number of coins and took one. Had two tabs of yours asked, the browser " +
 			"would keep the answer that comes last: two things bought, and one coin gone. The bench throws both away.",

@@ -166,13 +166,13 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 // answer, then files, which need no session, then the check that a POST comes
 // from a page of ours, and then the session.
 func newHandler(sessions *session.Manager, site origins) http.Handler {
-	b := &bench{origins: site}
-	logins := make(turns, maxLogins)
+	b := &bench{origins: site, sessions: sessions}
+	logins := newTurns()
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /login", loginForm)
 	mux.HandleFunc("POST /login", logins.login)
-	mux.HandleFunc("GET /dashboard", dashboard)
+	mux.HandleFunc("GET /dashboard", b.dashboard)
 	mux.HandleFunc("GET /whoami", whoami)
 	mux.HandleFunc("POST /spend", spend)
 	mux.HandleFunc("POST /logout", logout)
@@ -244,7 +244,12 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	if !readForm(w, r, "username", "password") {
 		return
 	}
-	u, ok := t.authenticate(r.Context(), r.PostForm.Get("username"), r.PostForm.Get("password"))
+	u, ok, err := t.authenticate(r.Context(), r.PostForm.Get("username"), r.PostForm.Get("password"))
+	if err != nil { // no turn, so the password was not checked
+		w.Header().Set("Retry-After", "5")
+		show(w, http.StatusServiceUnavailable, "login", "Too many logins at the same time. Try again in a few seconds.")
+		return
+	}
 	if !ok {
 		show(w, http.StatusForbidden, "login", "Invalid credentials")
 		return
@@ -260,14 +265,14 @@ func signIn(s *session.Session, u user) {
 }
 
 // dashboard shows each practice at work, on the request that asks for it.
-func dashboard(w http.ResponseWriter, r *http.Request) {
+func (b *bench) dashboard(w http.ResponseWriter, r *http.Request) {
 	u, ok := visitor(r)
 	if !ok {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	}
 	s := session.From(r)
-	parts, _ := session.Inspect(cookieOf(r, cookieName)) // it was good enough for visitor
+	parts, _ := session.Inspect(cookieOf(b.sessions, r, cookieName))
 	show(w, http.StatusOK, "dashboard", map[string]any{
 		"User":       u.Name,
 		"Coins":      coins.Get(s),
@@ -355,22 +360,13 @@ func findUser(is func(user) bool) (user, bool) {
 // Sheet, PBKDF2-HMAC-SHA256).
 const rounds = 600_000
 
-// turns bounds how many passwords are checked at the same time: checking one is
-// made to be slow, so without a bound anybody could keep every core busy.
-type turns chan struct{}
-
-const maxLogins = 2
-
-// authenticate waits for its turn, which ends with the work, before there is an
-// answer: a client that reads its answers a byte a minute holds nobody up.
-func (t turns) authenticate(ctx context.Context, name, password string) (user, bool) {
-	select {
-	case t <- struct{}{}:
-		defer func() { <-t }()
-		return authenticate(name, password)
-	case <-ctx.Done(): // the visitor left
-		return user{}, false
-	}
+// authenticate waits for its turn, and then returns the user with this password.
+func (t turns) authenticate(ctx context.Context, name, password string) (u user, ok bool, err error) {
+	err = t.do(ctx, func() error {
+		u, ok = authenticate(name, password)
+		return nil
+	})
+	return u, ok, err
 }
 
 // authenticate does the same work whether or not there is such a user: how long
@@ -379,7 +375,10 @@ func authenticate(name, password string) (user, bool) {
 	u, known := findUser(func(u user) bool { return u.Name == name })
 	key, err := pbkdf2.Key(sha256.New, password, []byte(u.salt), rounds, sha256.Size)
 	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(key)), []byte(u.hash)) == 1
-	return u, known && match && err == nil
+	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
+	// as the password without them.
+	padded := strings.Contains(password, "\x00")
+	return u, known && match && !padded && err == nil
 }
 
 // readForm reads a form of a few short fields. Where it cannot, it answers, and
@@ -403,11 +402,12 @@ func readForm(w http.ResponseWriter, r *http.Request, fields ...string) bool {
 	return true
 }
 
-// cookieOf returns the value of the request's cookie of this name, or "". There
-// may be several, and not all of them need be cookies that a session wrote.
-func cookieOf(r *http.Request, name string) string {
+// cookieOf returns the value of the request's cookie of this name, or "". There may be
+// several, and one that this server did not sign is passed over before it is decoded: a
+// few bytes of it could inflate to a megabyte.
+func cookieOf(sessions *session.Manager, r *http.Request, name string) string {
 	for _, c := range r.CookiesNamed(name) {
-		if _, err := session.Inspect(c.Value); err == nil {
+		if sessions.Verify(c.Value) == nil {
 			return c.Value
 		}
 	}

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"compress/zlib"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -83,14 +86,49 @@ func TestLoginCarriesNothingOver(t *testing.T) {
 	}
 }
 
+// HMAC pads a short key with zero bytes, so this would be the same key.
+func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t, secret)).Post("/login", url.Values{"username": {"admin"}, "password": {"password\x00"}})
+	if page.Status != http.StatusForbidden {
+		t.Errorf("the password and a zero byte: status %d, want 403", page.Status)
+	}
+}
+
+// A right login does not wait behind any number of wrong ones.
+func TestTooManyLoginsAre503AtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := newTurns()
+		for range maxHashing {
+			logins.hashing <- struct{}{}
+		}
+		for range maxWaiting {
+			logins.waiting <- struct{}{}
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc("POST /login", logins.login)
+		page := webtest.NewBrowser(t, manager(t, secret).Handler(mux)).Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
+		if page.Status != http.StatusServiceUnavailable {
+			t.Errorf("status %d, want 503", page.Status)
+		}
+		if got := page.Header.Get("Retry-After"); got == "" {
+			t.Error("the response does not say when to try again")
+		}
+		if got := page.Header.Get("Set-Cookie"); got != "" {
+			t.Errorf("Set-Cookie: %s, want none", got)
+		}
+	})
+}
+
 func TestLoginWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		logins := make(turns, 1)
-		logins <- struct{}{} // somebody's password is being checked
+		logins := newTurns()
+		for range maxHashing { // other passwords are being hashed
+			logins.hashing <- struct{}{}
+		}
 		ctx, leave := context.WithCancel(t.Context())
 		answers := make(chan bool, 1)
 		check := func(ctx context.Context) {
-			_, ok := logins.authenticate(ctx, "admin", "password")
+			_, ok, _ := logins.authenticate(ctx, "admin", "password")
 			answers <- ok
 		}
 		go check(ctx)
@@ -102,8 +140,10 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 		if <-answers {
 			t.Error("a visitor who left was let in")
 		}
-		<-logins
-		for range 2 { // each gives its turn back
+		for range maxHashing {
+			<-logins.hashing
+		}
+		for range 2 * maxHashing { // each gives its turn back
 			check(t.Context())
 			if !<-answers {
 				t.Error("a login with a turn was not let in")
@@ -514,6 +554,28 @@ func TestBenchTakesTheCookieThatCanBeRead(t *testing.T) {
 			browser.Handler.ServeHTTP(w, r)
 			if w.Code >= 400 {
 				t.Errorf("%s, with a cookie %q before the session's: %d", attack, decoy, w.Code)
+			}
+		}
+	}
+}
+
+// A kilobyte that no one signed must not become a page of megabytes.
+func TestBenchInflatesNothingThatIsNotSigned(t *testing.T) {
+	var packed bytes.Buffer
+	w := zlib.NewWriter(&packed)
+	fmt.Fprintf(w, `{"x":"%s"}`, strings.Repeat("<", 1<<20-20))
+	w.Close()
+	bomb := "." + base64.RawURLEncoding.EncodeToString(packed.Bytes()) + ".ZVPxAA.AAAA"
+	for name, browser := range map[string]*webtest.Browser{
+		"a stranger": webtest.NewBrowser(t, site(t, secret)), "a user": signedIn(t),
+	} {
+		for _, cookie := range []string{copyName, cookieName} {
+			for _, path := range []string{"/bench", "/dashboard"} {
+				r := httptest.NewRequest("GET", webtest.Origin+path, nil)
+				r.Header.Set("Cookie", cookie+"="+bomb)
+				if page := browser.Send(r); len(page.Body) > 100_000 {
+					t.Errorf("%s, %s with a bomb in %s: %d bytes", name, path, cookie, len(page.Body))
+				}
 			}
 		}
 	}

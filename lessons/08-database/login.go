@@ -7,34 +7,28 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
+	"strings"
 
 	"example.com/sessions/internal/session"
 )
-
-const maxLogins = 2 // passwords that are hashed at the same time
 
 // form is the login form: what was typed into it, and what is wrong with that.
 // The password never comes back.
 type form struct{ Username, Problem string }
 
+const tooMany = "Too many logins at the same time. Try again in a few seconds."
+
 func loginForm(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "login", form{})
 }
 
-// turns bounds how many passwords are checked at the same time: checking one is
-// made to be slow, so without a bound anybody could keep every core busy.
-type turns chan struct{}
-
-// check waits for its turn. The turn ends with the work, before there is an answer:
-// a client that reads its answers a byte a minute holds nobody up.
-func (t turns) check(ctx context.Context, name, guess string) bool {
-	select {
-	case t <- struct{}{}:
-		defer func() { <-t }()
-		return check(name, guess)
-	case <-ctx.Done(): // the visitor left
-		return false
-	}
+// check waits for its turn, and then reports whether the user has this password.
+func (t turns) check(ctx context.Context, name, guess string) (ok bool, err error) {
+	err = t.do(ctx, func() error {
+		ok = check(name, guess)
+		return nil
+	})
+	return ok, err
 }
 
 func (t turns) login(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +39,13 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if !t.check(r.Context(), name, r.PostForm.Get("password")) {
+	ok, err := t.check(r.Context(), name, r.PostForm.Get("password"))
+	if err != nil { // no turn, so the password was not checked
+		w.Header().Set("Retry-After", "5")
+		show(w, http.StatusServiceUnavailable, "login", form{name, tooMany})
+		return
+	}
+	if !ok {
 		show(w, http.StatusForbidden, "login", form{name, "Invalid credentials"})
 		return
 	}
@@ -126,5 +126,8 @@ func check(name, guess string) bool {
 	stored, known := passwords[name]
 	hash, err := pbkdf2.Key(sha256.New, guess, []byte(stored.salt), rounds, sha256.Size)
 	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash)), []byte(stored.hash)) == 1
-	return match && known && err == nil
+	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
+	// as the password without them.
+	padded := strings.Contains(guess, "\x00")
+	return match && known && !padded && err == nil
 }

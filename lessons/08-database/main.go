@@ -123,7 +123,7 @@ func options(store session.Store) *session.Options {
 // from.
 func newHandler(sessions *session.Manager) http.Handler {
 	own := ownSessions{sessions}
-	logins := make(turns, maxLogins)
+	logins := newTurns()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", home)
 	mux.HandleFunc("POST /note", readForm(maxNoteForm, keepNote))

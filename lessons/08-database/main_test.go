@@ -421,13 +421,51 @@ func TestWrongPasswordAndUnknownUserGetTheSameAnswer(t *testing.T) {
 	}
 }
 
+// HMAC pads a short key with zero bytes, so this would be the same key.
+func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t, memstore.New())).Post("/login", url.Values{"username": {"admin"}, "password": {"password\x00"}})
+	if page.Status != http.StatusForbidden {
+		t.Errorf("the password and a zero byte: status %d, want 403", page.Status)
+	}
+}
+
+// A right login does not wait behind any number of wrong ones.
+func TestTooManyLoginsAre503AtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := newTurns()
+		for range maxHashing {
+			logins.hashing <- struct{}{}
+		}
+		for range maxWaiting {
+			logins.waiting <- struct{}{}
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc("POST /login", readForm(maxForm, logins.login))
+		page := webtest.NewBrowser(t, manager(t, memstore.New()).Handler(mux)).Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
+		if page.Status != http.StatusServiceUnavailable {
+			t.Errorf("status %d, want 503", page.Status)
+		}
+		if got := page.Header.Get("Retry-After"); got == "" {
+			t.Error("the response does not say when to try again")
+		}
+		if got := page.Header.Get("Set-Cookie"); got != "" {
+			t.Errorf("Set-Cookie: %s, want none", got)
+		}
+	})
+}
+
 func TestLoginWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		logins := make(turns, 1)
-		logins <- struct{}{} // somebody's password is being checked
+		logins := newTurns()
+		for range maxHashing { // other passwords are being hashed
+			logins.hashing <- struct{}{}
+		}
 		ctx, leave := context.WithCancel(t.Context())
 		answers := make(chan bool, 1)
-		go func() { answers <- logins.check(ctx, "admin", "password") }()
+		go func() {
+			ok, _ := logins.check(ctx, "admin", "password")
+			answers <- ok
+		}()
 		synctest.Wait()
 		if len(answers) > 0 {
 			t.Error("the check did not wait")
@@ -436,10 +474,12 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 		if <-answers {
 			t.Error("a visitor who left was let in")
 		}
-		<-logins
-		for range 2 { // each gives its turn back
-			if ctx := t.Context(); !logins.check(ctx, "admin", "password") {
-				t.Error("a login with a turn was not let in")
+		for range maxHashing {
+			<-logins.hashing
+		}
+		for range 2 * maxHashing { // each gives its turn back
+			if ok, err := logins.check(t.Context(), "admin", "password"); !ok {
+				t.Errorf("a login with a turn was not let in: %v", err)
 			}
 		}
 	})

@@ -148,8 +148,8 @@ func TestATombstoneThatCannotBeSaved(t *testing.T) {
 	mustHold(t, s, id, "kept")
 
 	wrong = tombstone
-	wrong.Version = 0 // there is no record that it ends
-	onThread(t, call{syscall.SYS_OPENAT, 2, syscall.O_CREAT, syscall.ENOSPC}.deny, func() {
+	wrong.Version, wrong.Data = 0, make([]byte, longData) // there is no record that it ends
+	onThread(t, call{syscall.SYS_WRITE, 2, long, syscall.ENOSPC}.deny, func() {
 		mustFail(t, "a tombstone of nothing", s.Save(t.Context(), hash("nothing"), wrong))
 	})
 }

@@ -226,10 +226,17 @@ func TestAFullDiskKeepsTheOldRecord(t *testing.T) {
 	}
 	mustHold(t, s, id, "kept")
 	mustBeClean(t, dir)
+	_, err = s.Load(t.Context(), hash("ended"))
+	mustBe(t, "Load of a session that ended", err, session.ErrNotFound)
 }
 
-// fillDisk prints the error of a save that does not fit.
+// fillDisk prints the error of a save that does not fit. A tombstone that does not
+// fit ends the session.
 func fillDisk(s *filestore.Store) error {
+	ended := hash("ended")
+	if err := s.Save(context.Background(), ended, record("ended")); err != nil {
+		return err
+	}
 	limit := syscall.Rlimit{Cur: 4000, Max: 4000}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		return err
@@ -240,5 +247,9 @@ func fillDisk(s *filestore.Store) error {
 	}
 	rec.Data = make([]byte, 5000)
 	fmt.Println(s.Save(context.Background(), rec.ID, rec))
+	rec.Version, rec.Ended = 1, true
+	if err := s.Save(context.Background(), ended, rec); err != nil {
+		return err
+	}
 	return s.Save(context.Background(), hash("small"), record("fits"))
 }

@@ -123,14 +123,9 @@ func TestAHeadIsCheckedByItself(t *testing.T) {
 	}
 }
 
-// TestAListReadsNoData has a record whose data are damaged: its head is whole, so its
-// owner sees it and can end it.
-func TestAListReadsNoData(t *testing.T) {
-	s := newStore(t)
-	id := newID("damaged")
-	if err := s.Save(t.Context(), id, record("ada", time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+// damage changes a byte of a record's data, and leaves its head whole.
+func damage(t *testing.T, s *Store, id string) {
+	t.Helper()
 	name := filepath.Join(s.dir, recordFile(id))
 	file, err := os.ReadFile(name)
 	if err != nil {
@@ -143,6 +138,17 @@ func TestAListReadsNoData(t *testing.T) {
 	if _, err := s.Load(t.Context(), id); !errors.Is(err, session.ErrCorrupt) {
 		t.Errorf("Load: %v, want %v", err, session.ErrCorrupt)
 	}
+}
+
+// TestAListReadsNoData has a record whose data are damaged: its head is whole, so its
+// owner sees it and can end it.
+func TestAListReadsNoData(t *testing.T) {
+	s := newStore(t)
+	id := newID("damaged")
+	if err := s.Save(t.Context(), id, record("ada", time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	damage(t, s, id)
 	records, err := s.List(t.Context(), "ada")
 	if err != nil || len(records) != 1 {
 		t.Fatalf("List = %+v, %v, want one record", records, err)
@@ -154,6 +160,14 @@ func TestAListReadsNoData(t *testing.T) {
 	}
 	if rec, err := s.Load(t.Context(), id); err != nil || !rec.Ended {
 		t.Errorf("Load = %+v, %v, want the tombstone", rec, err)
+	}
+
+	damage(t, s, id)
+	if err := s.Save(t.Context(), id, record("bob", time.Hour)); err != nil {
+		t.Errorf("Save of a new record over it: %v", err)
+	}
+	if rec, err := s.Load(t.Context(), id); err != nil || rec.Owner != "bob" || rec.Version != 1 {
+		t.Errorf("Load = %+v, %v, want bob's new record", rec, err)
 	}
 }
 

@@ -50,8 +50,8 @@ func TestModes(t *testing.T) {
 }
 
 // TestSavesWriteBeforeTheyLock has another process hold the lock of a shard. All
-// saves of the shard have written their files by then, so that no one holds the lock
-// while a disk writes.
+// saves of the shard write their files and marks even so, because no one holds the
+// lock while a disk writes.
 func TestSavesWriteBeforeTheyLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const savers = 10
@@ -74,6 +74,10 @@ func TestSavesWriteBeforeTheyLock(t *testing.T) {
 		temps, err := os.ReadDir(filepath.Join(dir, "tmp"))
 		if err != nil || len(temps) != savers {
 			t.Errorf("%d saves have written, %v, want all %d", len(temps), err, savers)
+		}
+		marks, err := os.ReadDir(filepath.Join(dir, "owners", hash("ada")[:2], hash("ada")))
+		if err != nil || len(marks) != savers+1 {
+			t.Errorf("%d records have marks, %v, want all %d", len(marks), err, savers+1)
 		}
 		held.Close()
 		for range savers {
