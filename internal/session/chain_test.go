@@ -1,12 +1,7 @@
 package session_test
 
 import (
-	"bufio"
-	"context"
-	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,40 +15,6 @@ import (
 // A chain of handlers: one Handler inside another, middleware in between, and an error
 // page that calls the site again.
 
-// unwrapping is a writer of middleware, such as one that counts bytes.
-type unwrapping struct{ http.ResponseWriter }
-
-func (w unwrapping) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// twice returns a handler inside the Handler of m, inside a middleware that uses the
-// session, inside the Handler of m.
-func twice(m *session.Manager, middle, handler func(*session.Session)) http.Handler {
-	inner := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler(session.From(r)) }))
-	return m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		middle(session.From(r))
-		inner.ServeHTTP(unwrapping{w}, r)
-	}))
-}
-
-// down is a store that fails.
-type down struct{ session.Store }
-
-func (down) Load(context.Context, string) (session.Record, error) {
-	return session.Record{}, errors.New("down")
-}
-
-// idCookie returns a valid cookie with a session ID, for a manager whose Salt is
-// "cookie-session".
-func idCookie(name string) string {
-	return name + "=" + mint(strings.Repeat("A2", 13), time.Now())
-}
-
-func respond(h http.Handler, cookies ...string) *http.Response {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, request(cookies...))
-	return w.Result()
-}
-
 func TestSameManagerTwiceSavesOnce(t *testing.T) {
 	opts, log := logged()
 	m := newManager(t, opts)
@@ -65,13 +26,11 @@ func TestSameManagerTwiceSavesOnce(t *testing.T) {
 	if got := name.Get(s); got != "ada" {
 		t.Errorf("the handler's value is %q, want ada", got)
 	}
-	if log.Len() > 0 {
-		t.Errorf("log %q, want none", log)
-	}
+	checkLog(t, log.String(), 0)
 }
 
 // The refresh of the outer Handler must not replace the deletion of the inner one.
-func TestClearInsideTheSameManagerTwice(t *testing.T) {
+func TestClearInsideTheSameManagerTwiceDeletesTheCookie(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, session.Options{})
 		cookie := visit(t, m, "", func(s *session.Session) { write(s); s.SetPermanent(true) })
@@ -88,7 +47,7 @@ func TestSameManagerTwiceRemovesUploads(t *testing.T) {
 	uploadTo(t, func(h http.Handler) http.Handler { return m.Handler(m.Handler(h)) })
 }
 
-// Only what was parsed inside Handler is Handler's to remove.
+// Handler removes only the files of a form that was parsed inside it.
 func TestUploadsOfAnOuterHandlerStay(t *testing.T) {
 	m := newManager(t, session.Options{})
 	uploadTo(t, func(parse http.Handler) http.Handler {
@@ -105,7 +64,7 @@ func TestUploadsOfAnOuterHandlerStay(t *testing.T) {
 	})
 }
 
-// A handler that calls the site with a writer of its own makes another visit.
+// A handler can call the site with a writer of its own. That is another visit.
 func TestWriterOfItsOwnIsAnotherVisit(t *testing.T) {
 	m := newManager(t, session.Options{})
 	app := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { write(session.From(r)) }))
@@ -116,11 +75,18 @@ func TestWriterOfItsOwnIsAnotherVisit(t *testing.T) {
 		app.ServeHTTP(recorder, r)
 		inside = sent(t, recorder.Result().Header)
 	})))
-	if s := load(t, m, inside); visits.Get(s) != 1 || name.Get(s) != "" {
-		t.Errorf("the inner visit has %d visits and name %q, want 1 and none", visits.Get(s), name.Get(s))
+	inner, outer := load(t, m, inside), load(t, m, sent(t, response.Header))
+	if got := visits.Get(inner); got != 1 {
+		t.Errorf("the inner visit: visits = %d, want 1", got)
 	}
-	if s := load(t, m, sent(t, response.Header)); visits.Get(s) != 0 || name.Get(s) != "outside" {
-		t.Errorf("the outer visit has %d visits and name %q, want 0 and outside", visits.Get(s), name.Get(s))
+	if got := name.Get(inner); got != "" {
+		t.Errorf("the inner visit: name = %q, want none", got)
+	}
+	if got := visits.Get(outer); got != 0 {
+		t.Errorf("the outer visit: visits = %d, want 0", got)
+	}
+	if got := name.Get(outer); got != "outside" {
+		t.Errorf("the outer visit: name = %q, want outside", got)
 	}
 }
 
@@ -153,7 +119,7 @@ func TestManagerFromOutsideItsHandlerPanics(t *testing.T) {
 
 func TestErrorPageOfTheInnerManagerHasNoCookieOfTheOuter(t *testing.T) {
 	for name, opts := range map[string]session.Options{
-		"load": {Name: "inner", Store: down{}, Salt: "cookie-session"},
+		"load": {Name: "inner", Store: &faulty{onLoad: down}, Salt: "cookie-session"},
 		"save": {Name: "inner", Salt: "cookie-session"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,23 +140,18 @@ func TestErrorPageOfTheInnerManagerHasNoCookieOfTheOuter(t *testing.T) {
 	}
 }
 
-// An ErrorHandler that shows its page through the site's own Handler must not go in
-// circles.
-func TestErrorHandlerThatCallsTheSite(t *testing.T) {
-	tooLarge := func(w http.ResponseWriter, r *http.Request) {
-		name.Set(session.From(r), strings.Repeat("x", 5000))
-		io.WriteString(w, "success")
-	}
+// An ErrorHandler that shows its page through the site's own Handler is called once.
+func TestErrorHandlerMayCallTheSite(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		opts   session.Options
 		writer func(http.ResponseWriter) http.ResponseWriter
 		status int
 	}{
-		{"the store is down", session.Options{Store: down{}, Salt: "cookie-session"}, nil, 503},
+		{"the store is down", session.Options{Store: &faulty{onLoad: down}, Salt: "cookie-session"}, nil, 503},
 		{"the session is too large", session.Options{}, nil, 500},
-		{"its writer unwraps", session.Options{Store: down{}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return unwrapping{w} }, 503},
-		{"its writer does not", session.Options{Store: down{}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return bare{w} }, 503},
+		{"its writer unwraps", session.Options{Store: &faulty{onLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return unwrapping{w} }, 503},
+		{"its writer does not", session.Options{Store: &faulty{onLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return bare{w} }, 503},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var site http.Handler
@@ -210,15 +171,15 @@ func TestErrorHandlerThatCallsTheSite(t *testing.T) {
 			if response.StatusCode != test.status {
 				t.Errorf("status %d, want %d", response.StatusCode, test.status)
 			}
-			if body, err := io.ReadAll(response.Body); err != nil || strings.Contains(string(body), "success") {
-				t.Errorf("the page says %q, %v", body, err)
+			if got := readAll(t, response); strings.Contains(got, "success") {
+				t.Errorf("body %q, want nothing of the handler's", got)
 			}
 		})
 	}
 }
 
 func TestFromInErrorHandlerIsEmptyAndNeverSaved(t *testing.T) {
-	for name, opts := range map[string]session.Options{"load": {Store: down{}, Salt: "cookie-session"}, "save": {}} {
+	for name, opts := range map[string]session.Options{"load": {Store: &faulty{onLoad: down}, Salt: "cookie-session"}, "save": {}} {
 		t.Run(name, func(t *testing.T) {
 			var cookies []string
 			if opts.Store != nil {
@@ -229,8 +190,11 @@ func TestFromInErrorHandlerIsEmptyAndNeverSaved(t *testing.T) {
 			var m *session.Manager
 			opts.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
 				s := session.From(r)
-				if got := visits.Get(s); got != 0 || !s.IsNew() {
-					t.Errorf("visits = %d, want those of an empty session", got)
+				if got := visits.Get(s); got != 0 {
+					t.Errorf("visits = %d, want 0", got)
+				}
+				if !s.IsNew() {
+					t.Error("the session is not new")
 				}
 				visits.Set(s, 2)
 				s.SetPermanent(true)
@@ -250,57 +214,66 @@ func TestFromInErrorHandlerIsEmptyAndNeverSaved(t *testing.T) {
 			if lines := response.Header["Set-Cookie"]; len(lines) > 0 {
 				t.Errorf("Set-Cookie %q, want none", lines)
 			}
-			if lines := strings.Count(log.String(), "\n"); lines != 1 {
-				t.Errorf("log %q, want one line", log)
+			checkLog(t, log.String(), 1)
+		})
+	}
+}
+
+// A panic with http.ErrAbortHandler is the way to cut a connection. Handler recovers
+// only from that of a handler whose response the error page has replaced.
+func TestErrorHandlerMayAbort(t *testing.T) {
+	for name, written := range map[string]string{"before the response": "", "inside the response": "half a page"} {
+		t.Run(name, func(t *testing.T) {
+			m := newManager(t, session.Options{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+				io.WriteString(w, written)
+				panic(http.ErrAbortHandler)
+			}})
+			server := httptest.NewServer(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { setTooLarge(r) })))
+			defer server.Close()
+			response, err := http.Get(server.URL)
+			if err == nil {
+				_, err = io.ReadAll(response.Body)
+				response.Body.Close()
+			}
+			if err == nil {
+				t.Errorf("a whole response, status %d, want a connection that was cut", response.StatusCode)
 			}
 		})
 	}
 }
 
-// Panicking with http.ErrAbortHandler is the way to cut a connection. Only that of a
-// handler whose response was dropped is absorbed.
-func TestErrorHandlerMayAbort(t *testing.T) {
-	for _, written := range []string{"", "half a page"} {
-		m := newManager(t, session.Options{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			io.WriteString(w, written)
-			panic(http.ErrAbortHandler)
-		}})
-		server := httptest.NewServer(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			name.Set(session.From(r), strings.Repeat("x", 5000))
-		})))
-		defer server.Close()
-		response, err := http.Get(server.URL)
-		if err == nil {
-			_, err = io.ReadAll(response.Body)
-			response.Body.Close()
-		}
-		if err == nil {
-			t.Errorf("after %q: a whole response, status %d, want a connection that was cut", written, response.StatusCode)
-		}
+// Middleware that may respond in place of a handler belongs outside. Otherwise the
+// changes of that handler are saved.
+func TestTimeoutHandlerBelongsOutside(t *testing.T) {
+	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		set(r)
+		<-r.Context().Done()
+	})
+	m := newManager(t, session.Options{})
+	for _, test := range []struct {
+		name    string
+		handler http.Handler
+		saved   bool
+	}{
+		{"outside", http.TimeoutHandler(m.Handler(slow), time.Second, "too slow"), false},
+		{"inside", m.Handler(http.TimeoutHandler(slow, time.Second, "too slow")), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				response := respond(test.handler)
+				synctest.Wait()
+				if response.StatusCode != 503 {
+					t.Errorf("status %d, want 503", response.StatusCode)
+				}
+				if got := sent(t, response.Header) != ""; got != test.saved {
+					t.Errorf("a cookie is sent: %t, want %t, or the comment of Handler is wrong", got, test.saved)
+				}
+			})
+		})
 	}
 }
 
-// Middleware that may answer in place of a handler belongs outside.
-func TestTimeoutHandlerOutsideAndInside(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			set(r)
-			<-r.Context().Done()
-		})
-		m := newManager(t, session.Options{})
-		response := respond(http.TimeoutHandler(m.Handler(slow), time.Second, "too slow"))
-		if got := sent(t, response.Header); response.StatusCode != 503 || got != "" {
-			t.Errorf("outside: status %d and cookie %q, want 503 and none", response.StatusCode, got)
-		}
-		response = respond(m.Handler(http.TimeoutHandler(slow, time.Second, "too slow")))
-		if got := sent(t, response.Header); response.StatusCode != 503 || got == "" {
-			t.Errorf("inside: status %d and cookie %q; the comment says that the session is saved", response.StatusCode, got)
-		}
-		synctest.Wait()
-	})
-}
-
-func TestRecovererOutsideAndInside(t *testing.T) {
+func TestRecovererBelongsOutside(t *testing.T) {
 	recoverer := func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() {
@@ -314,118 +287,19 @@ func TestRecovererOutsideAndInside(t *testing.T) {
 	panics := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { set(r); panic("a mistake") })
 	m := newManager(t, session.Options{})
 	if got := sent(t, respond(recoverer(m.Handler(panics))).Header); got != "" {
-		t.Errorf("outside: cookie %q, want none", got)
+		t.Errorf("outside: Set-Cookie: %s, want none", got)
 	}
 	if got := sent(t, respond(m.Handler(recoverer(panics))).Header); got == "" {
-		t.Error("inside: no cookie; the comment says that the session is saved")
+		t.Error("inside: no Set-Cookie, want one, or the comment of Handler is wrong")
 	}
 }
 
-func TestFlushThatIsNotSupportedDoesNotBegin(t *testing.T) {
-	m := newManager(t, session.Options{})
-	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
-			t.Errorf("Flush: %v, want ErrNotSupported", err)
-		}
-		set(r)
-		w.WriteHeader(201)
+// twice returns a handler inside the Handler of m, inside a middleware that uses the
+// session, inside the Handler of m.
+func twice(m *session.Manager, middle, handler func(*session.Session)) http.Handler {
+	inner := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler(session.From(r)) }))
+	return m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		middle(session.From(r))
+		inner.ServeHTTP(unwrapping{w}, r)
 	}))
-	for what, outer := range map[string]http.Handler{"one Handler": h, "inside another": newManager(t, session.Options{Name: "outer"}).Handler(h)} {
-		w := httptest.NewRecorder()
-		outer.ServeHTTP(bare{w}, request())
-		if got := sent(t, w.Result().Header); w.Code != 201 || got == "" {
-			t.Errorf("%s: status %d, cookie %q, want 201 and one", what, w.Code, got)
-		}
-	}
-}
-
-func TestChangeAfterTheHandlerReturnedIsLogged(t *testing.T) {
-	opts, log := logged()
-	m := newManager(t, opts)
-	var s *session.Session
-	respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s = session.From(r) })))
-	name.Set(s, "hunter2")
-	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "keys=[name]") {
-		t.Errorf("log %q, want one Error line that names the key", got)
-	}
-	if strings.Contains(log.String(), "hunter2") {
-		t.Error("the value is in the log")
-	}
-}
-
-func TestSaveByHandAfterTheResponseBegan(t *testing.T) {
-	opts, log := logged()
-	m := newManager(t, opts)
-	respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "begun")
-		set(r)
-		if err := m.Save(w, r, session.From(r)); err == nil || !strings.Contains(err.Error(), "first byte") {
-			t.Errorf("Save: %v, want an error that says when to save", err)
-		}
-	})))
-	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "keys=[visits]") {
-		t.Errorf("log %q, want one line that names the key", got)
-	}
-}
-
-// A body that is too long is refused at once, as without Handler: the server does not
-// wait for the rest of it.
-func TestTooLongABodyIsRefusedAtOnce(t *testing.T) {
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, 1000)
-		if err := r.ParseForm(); err != nil {
-			http.Error(w, "too long", http.StatusRequestEntityTooLarge)
-		}
-	})
-	m := newManager(t, session.Options{})
-	for what, h := range map[string]http.Handler{
-		"without": handler, "Handler": m.Handler(handler), "Handler twice": m.Handler(m.Handler(handler)),
-	} {
-		t.Run(what, func(t *testing.T) {
-			server := httptest.NewServer(h)
-			defer server.Close()
-			status := postPart(t, server.Listener.Addr().String(), 200000, 5000)
-			if status != http.StatusRequestEntityTooLarge {
-				t.Errorf("status %d, want 413", status)
-			}
-		})
-	}
-}
-
-func TestBodyThatWasReadKeepsTheConnection(t *testing.T) {
-	server := httptest.NewServer(newManager(t, session.Options{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := r.ParseForm(); err != nil {
-			t.Error(err)
-		}
-		set(r)
-	})))
-	defer server.Close()
-	response, err := http.Post(server.URL, "application/x-www-form-urlencoded", strings.NewReader("a="+strings.Repeat("x", 100000)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if response.Close {
-		t.Error("the server closes the connection")
-	}
-}
-
-// postPart posts a form of so many bytes, sends only a part of it, and returns the
-// status of the response, which must come within seconds.
-func postPart(t *testing.T, address string, length, sent int) int {
-	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
-		length, strings.Repeat("x", sent))
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatalf("no response within 5 s: %v", err)
-	}
-	response.Body.Close()
-	return response.StatusCode
 }

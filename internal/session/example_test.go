@@ -65,7 +65,7 @@ func Example_production() {
 	log.Fatal(http.ListenAndServe("localhost:8080", sessions.Handler(mux)))
 }
 
-// Anybody can read a cookie; no secret is asked for.
+// Anyone can read a cookie, without the secret.
 func ExampleInspect() {
 	parts, err := session.Inspect("eyJ2aXNpdHMiOjN9.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w")
 	if err != nil {
@@ -76,7 +76,7 @@ func ExampleInspect() {
 	// Output: {"visits":3}, signed 2023-11-14 22:13:20 +0000 UTC
 }
 
-// Nobody without the secret can write one.
+// No one can write a cookie without the secret.
 func ExampleManager_Verify() {
 	sessions, err := session.New([]byte("0123456789abcdef0123456789abcdef"), nil)
 	if err != nil {
@@ -90,7 +90,7 @@ func ExampleManager_Verify() {
 	// session: signature does not match
 }
 
-// New says what is wrong before the first request does.
+// New refuses options with which no session could work.
 func ExampleNew() {
 	_, err := session.New([]byte("too short"), nil)
 	fmt.Println(err)
@@ -113,7 +113,7 @@ func ExampleOptions_flask() {
 	// Output: <nil>
 }
 
-// What Get returns is a copy, so a change to it counts when it is Set.
+// Get returns a copy, so a change to it has no effect until Set.
 func ExampleKey() {
 	const cart = session.Key[map[string]int]("cart")
 	s := newSession()
@@ -139,7 +139,7 @@ func ExampleKey_Update() {
 	// Output: 2
 }
 
-// Clear first, then sign in: nothing of the stranger's session is carried over.
+// A login calls Clear first, so that no value of the session before is part of it.
 func ExampleSession_Clear() {
 	const (
 		cart     = session.Key[[]string]("cart")

@@ -6,7 +6,6 @@ import (
 	"crypto/sha1"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -19,12 +18,14 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"example.com/sessions/internal/session"
 )
 
-// These tests run a real Flask beside a Go server. Where there is none they skip,
-// and say what to install.
+// These tests run a real Flask beside a Go server. If there is no Flask, they skip, and
+// say what to install.
 
 // flaskPeer is a way of setting up both sides so that they share sessions.
 type flaskPeer struct {
@@ -38,7 +39,7 @@ var flaskPeers = []flaskPeer{
 	{"another cookie name", "sha1", "shop", session.Options{Name: "shop", Hash: sha1.New, Salt: "cookie-session"}},
 }
 
-// Cookies ignore ports, so a browser takes what the one server sets to the other.
+// Cookies ignore ports, so a browser sends the cookie of one server to the other, too.
 func TestVisitorOfFlaskIsKnownHereAndTheOtherWayRound(t *testing.T) {
 	flasks := startFlask(t)
 	for i, peer := range flaskPeers {
@@ -61,7 +62,9 @@ func TestVisitorOfFlaskIsKnownHereAndTheOtherWayRound(t *testing.T) {
 				})
 			}
 			t.Run("not with another secret", func(t *testing.T) {
-				m, err := session.New(session.NewSecret(), &peer.opts)
+				opts := peer.opts
+				opts.Logger = quiet
+				m, err := session.New(session.NewSecret(), &opts)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -77,7 +80,7 @@ func TestVisitorOfFlaskIsKnownHereAndTheOtherWayRound(t *testing.T) {
 	}
 }
 
-// Each value, whatever its type, comes out on the other side as it went in.
+// A value of any type is the same on the other side.
 func TestRandomSessionsAreEqualInFlask(t *testing.T) {
 	const each = 2000
 	flasks := startFlask(t)
@@ -106,10 +109,80 @@ func TestRandomSessionsAreEqualInFlask(t *testing.T) {
 				}
 			}
 			compare(t, got, sessions)
-			if compressed < each/4 || compressed > each*3/4 {
-				t.Errorf("Flask compressed %d of %d, want some and not all", compressed, each)
+			if compressed < each/4 {
+				t.Errorf("Flask compressed %d of %d cookies, want at least a quarter", compressed, each)
+			}
+			if compressed > each*3/4 {
+				t.Errorf("Flask compressed %d of %d cookies, want at most three quarters", compressed, each)
 			}
 		})
+	}
+}
+
+func TestFlaskCookiesOpen(t *testing.T) {
+	for i, v := range vectors(t) {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			v.at(t, func(t *testing.T, m *session.Manager) {
+				s := load(t, m, "session="+v.Cookie)
+				want := v.values(t)
+				if got, want := s.Permanent(), string(want["_permanent"]) == "true"; got != want {
+					t.Errorf("permanent: %t, want %t", got, want)
+				}
+				delete(want, "_permanent")
+				for name, value := range want {
+					if got := session.Key[json.RawMessage](name).Get(s); !equalJSON(got, value) {
+						t.Errorf("%s = %s, want %s", name, got, value)
+					}
+				}
+				if err := m.Verify(v.Cookie); err != nil {
+					t.Errorf("Verify: %v, want nil", err)
+				}
+			})
+		})
+	}
+}
+
+func TestFlaskCookiesCanBeInspected(t *testing.T) {
+	for i, v := range vectors(t) {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			parts, err := session.Inspect(v.Cookie)
+			if err != nil {
+				t.Fatalf("Inspect: %v, want nil", err)
+			}
+			if !equalJSON(parts.Payload, v.Session) {
+				t.Errorf("payload %s, want %s", parts.Payload, v.Session)
+			}
+			if got := parts.SignedAt.Unix(); got != v.SignedAt {
+				t.Errorf("signed at %d, want %d", got, v.SignedAt)
+			}
+		})
+	}
+}
+
+// If Flask's cookie is not compressed, has its keys in order and is ASCII, this package
+// writes the same one, byte by byte.
+func TestFlaskCookiesAreOurs(t *testing.T) {
+	same := 0
+	for i, v := range vectors(t) {
+		values := v.values(t)
+		if !v.plain(t, values) {
+			continue
+		}
+		same++
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			v.at(t, func(t *testing.T, m *session.Manager) {
+				s := load(t, m)
+				for name, value := range values {
+					session.Key[json.RawMessage](name).Set(s, value)
+				}
+				if got := sent(t, save(t, m, s)); got != "session="+v.Cookie {
+					t.Errorf("%s: %s, Flask writes %s", v.Session, got, v.Cookie)
+				}
+			})
+		})
+	}
+	if same < 6 {
+		t.Errorf("%d cookies compared, want 6 or more", same)
 	}
 }
 
@@ -135,7 +208,7 @@ func startFlask(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		stdin.Close() // which ends it, and so would the end of this process
+		stdin.Close() // Flask ends then, as it would with this process
 		cmd.Wait()
 	})
 	line, _ := bufio.NewReader(stdout).ReadString('\n')
@@ -218,29 +291,28 @@ func (v visitor) posts(address string, form url.Values) {
 	body(v.t, response, err)
 }
 
-// body returns the body of a response that must be a success.
+// body returns the body of a response, whose status must be 200.
 func body(t *testing.T, response *http.Response, err error) string {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s, %v", response.Request.URL, response.Status, err)
+	text := readAll(t, response)
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: status %s, want 200", response.Request.URL, response.Status)
 	}
-	return string(text)
+	return text
 }
 
-// ask posts JSON to Flask and reads the JSON that it answers.
-func ask(t *testing.T, address string, question, answer any) {
+// ask posts a question to Flask as JSON, and decodes the JSON of the response.
+func ask(t *testing.T, address string, question, response any) {
 	t.Helper()
 	data, err := json.Marshal(question)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.Post(address, "application/json", bytes.NewReader(data))
-	if err := json.Unmarshal([]byte(body(t, response, err)), answer); err != nil {
+	posted, err := http.Post(address, "application/json", bytes.NewReader(data))
+	if err := json.Unmarshal([]byte(body(t, posted, err)), response); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -273,7 +345,7 @@ func valuesIn(t *testing.T, m *session.Manager, cookie string, names map[string]
 	return data
 }
 
-// compare holds sessions that were read to those that were written.
+// compare checks that the sessions that were read are those that were written.
 func compare(t *testing.T, got []json.RawMessage, want []map[string]any) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -346,7 +418,7 @@ func randomObject(random *rand.Rand, depth int) map[string]any {
 	return object
 }
 
-// randomValue returns a value of any JSON type, nested at the most depth times.
+// randomValue returns a value of any JSON type, nested at most depth times.
 func randomValue(random *rand.Rand, depth int) any {
 	kinds := 8
 	if depth > 0 {
@@ -378,8 +450,7 @@ func randomValue(random *rand.Rand, depth int) any {
 	return randomObject(random, depth)
 }
 
-// randomFloat returns any float64 there is but NaN and the infinities, which are
-// no JSON.
+// randomFloat returns any float64 but NaN and the infinities, which JSON cannot hold.
 func randomFloat(random *rand.Rand) float64 {
 	if random.IntN(2) == 0 {
 		return math.Round(random.NormFloat64()*1e6) / 1e3
@@ -391,8 +462,8 @@ func randomFloat(random *rand.Rand) float64 {
 	}
 }
 
-// randomText returns up to eight characters that have something about them. None
-// is a space, as Flask's type tags begin with one.
+// randomText returns up to eight characters that are hard in JSON or in HTML. None is a
+// space, because Flask's type tags begin with one.
 func randomText(random *rand.Rand) string {
 	letters := []rune("abcXYZ019_-.\"\\/<>&'{}[]:,\x00\x01\n\t\r\x1b\x7f\u0085äßéñ中文字\u200d\u202e\u2028\u2029\ufeff\ufffd\uffff😀🎈𝄞\U0010ffff")
 	text := make([]rune, random.IntN(9))
@@ -400,4 +471,76 @@ func randomText(random *rand.Rand) string {
 		text[i] = letters[random.IntN(len(letters))]
 	}
 	return string(text)
+}
+
+// vector is a cookie that Flask made: see testdata/README.md.
+type vector struct {
+	Secret   string
+	Digest   string
+	SignedAt int64 `json:"signed_at"`
+	Session  json.RawMessage
+	Cookie   string
+}
+
+func vectors(t *testing.T) []vector {
+	t.Helper()
+	data, err := os.ReadFile("testdata/flask_cookies.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []vector
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("%d vectors, want at least 20", len(all))
+	}
+	return all
+}
+
+// values returns the session's values.
+func (v vector) values(t *testing.T) map[string]json.RawMessage {
+	t.Helper()
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(v.Session, &values); err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+// plain reports whether the cookie has these values, is not compressed, has its keys in
+// order and is ASCII.
+func (v vector) plain(t *testing.T, values map[string]json.RawMessage) bool {
+	t.Helper()
+	parts, err := session.Inspect(v.Cookie)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sorted, err := json.Marshal(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compressed := strings.HasPrefix(v.Cookie, ".")
+	return !compressed && len(values) > 0 && bytes.Equal(sorted, parts.Payload)
+}
+
+// at runs f in a bubble whose clock shows v's second.
+func (v vector) at(t *testing.T, f func(t *testing.T, m *session.Manager)) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Unix(v.SignedAt, 0)))
+		opts := session.Options{Logger: quiet}
+		if v.Digest == "sha1" {
+			opts.Hash = sha1.New
+		}
+		m, err := session.New([]byte(v.Secret), &opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, m)
+	})
+}
+
+func equalJSON(a, b []byte) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }

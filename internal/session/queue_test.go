@@ -6,9 +6,9 @@ import (
 	"testing/synctest"
 )
 
-// A queue that forgot nobody would grow with every session there ever was, and one
-// that forgot too soon would let two in.
-func TestQueueLetsOneInAtATimeAndForgetsThem(t *testing.T) {
+// A queue that keeps an entry for each session grows without limit. A queue that removes
+// an entry too early lets in two requests at the same time.
+func TestQueueLetsOneInAtATimeAndKeepsNoEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := queue{last: make(map[string]chan struct{})}
 		in := make(chan func(), 3)
@@ -22,7 +22,7 @@ func TestQueueLetsOneInAtATimeAndForgetsThem(t *testing.T) {
 		go enter(t.Context())
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
-		go enter(ctx) // which gives up
+		go enter(ctx) // it will stop waiting
 		synctest.Wait()
 		first()
 		synctest.Wait()
@@ -31,14 +31,14 @@ func TestQueueLetsOneInAtATimeAndForgetsThem(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		if len(in) > 0 {
-			t.Error("two are in at once")
+		if n := len(in); n != 0 {
+			t.Errorf("%d requests are in beside another, want 0", n)
 		}
 		second()
 		third := <-in
 		third()
 		if n := len(q.last); n != 0 {
-			t.Errorf("%d are remembered, and nobody is there", n)
+			t.Errorf("%d entries are left, want 0", n)
 		}
 	})
 }

@@ -20,17 +20,7 @@ var (
 	testNow    = time.Unix(1700000000, 0)
 )
 
-func testSigner(secrets ...[]byte) *signer {
-	if len(secrets) == 0 {
-		secrets = [][]byte{testSecret}
-	}
-	s := newSigner(sha256.New, "cookie-session", secrets...)
-	s.maxSize = maxCookie
-	return s
-}
-
-// The value is Flask's for this session, secret and second: see
-// testdata/README.md.
+// Flask made the value, for this session, secret and second: see testdata/README.md.
 func TestSignWritesWhatFlaskWrites(t *testing.T) {
 	const want = "eyJ2aXNpdHMiOjF9.ZVPxAA.ACHNLcoUSqiw4WvPtKjM6qB03h6nY-vseTiLHgTNplA"
 	if got := testSigner().sign([]byte(`{"visits":1}`), testNow); got != want {
@@ -42,8 +32,11 @@ func TestUnsignReturnsWhatWasSigned(t *testing.T) {
 	s := testSigner()
 	got, err := s.unsign(s.sign([]byte("hello"), testNow), testNow, time.Hour)
 	want := signed{encoded: "aGVsbG8", at: testNow}
-	if err != nil || got != want {
-		t.Errorf("unsign = %v, %v, want %v", got, err, want)
+	if err != nil {
+		t.Fatalf("unsign: %v, want nil", err)
+	}
+	if got != want {
+		t.Errorf("unsign = %v, want %v", got, want)
 	}
 }
 
@@ -79,8 +72,8 @@ func TestUnsignRefuses(t *testing.T) {
 		{"another secret", otherSecret.sign([]byte(`{"visits":1}`), testNow), ErrSignature},
 		{"another salt", otherSalt.sign([]byte(`{"visits":1}`), testNow), ErrSignature},
 		{"another hash", otherHash.sign([]byte(`{"visits":1}`), testNow), ErrSignature},
-		{"longer than browsers keep", strings.Repeat("A", maxCookie+1), ErrTooLarge},
-		{"as long as browsers keep", strings.Repeat("A", maxCookie-1) + ".", ErrSignature},
+		{"longer than browsers allow", strings.Repeat("A", maxCookie+1), ErrTooLarge},
+		{"as long as browsers allow", strings.Repeat("A", maxCookie-1) + ".", ErrSignature},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := s.unsign(test.value, testNow, time.Hour); !errors.Is(err, test.want) {
@@ -90,8 +83,8 @@ func TestUnsignRefuses(t *testing.T) {
 	}
 }
 
-// A timestamp is wrong only when its signature is right: everything else is
-// refused before it is looked at.
+// These timestamps have a valid signature. Without one, a value is refused before
+// unsign looks at its timestamp.
 func TestUnsignRefusesSignedTimestamps(t *testing.T) {
 	s := testSigner()
 	sign := func(timestamp []byte) string {
@@ -155,9 +148,8 @@ func TestUnsignRefusesSignedTimestamps(t *testing.T) {
 	}
 }
 
-// Every change that one edit can make to a value, for several payloads: no
-// mutant may open. The few seconds that a sampled test would save are not worth
-// what an exhaustive one says.
+// A mutant is a valid value after one edit. For several payloads, unsign refuses every
+// mutant there is. A test of some of them would save seconds and prove less.
 func TestUnsignRefusesEveryMutant(t *testing.T) {
 	s := testSigner()
 	tried := 0
@@ -196,8 +188,8 @@ func TestUnsignRefusesEveryMutant(t *testing.T) {
 	}
 }
 
-// What changes more than one place is sampled, with a seed that stays.
-// MUTANTS=10000000 is torture.
+// Of the mutants with several edits the test takes random ones, always the same.
+// .ci/torture runs it with MUTANTS=10000000.
 func TestUnsignRefusesRandomEdits(t *testing.T) {
 	mutants := 50_000
 	if n, err := strconv.Atoi(os.Getenv("MUTANTS")); err == nil {
@@ -226,15 +218,18 @@ func TestOldSecretsOpenAndNeverSign(t *testing.T) {
 		s := testSigner(secrets...)
 		value := s.sign([]byte("{}"), testNow)
 		if _, err := testSigner(secrets[0]).unsign(value, testNow, time.Hour); err != nil {
-			t.Errorf("signed with another than the first secret: %v", err)
+			t.Errorf("unsign with the first secret alone: %v, want nil", err)
 		}
 		if _, err := testSigner(secrets[1:]...).unsign(value, testNow, time.Hour); !errors.Is(err, ErrSignature) {
-			t.Errorf("old secrets open what the new one signed: %v", err)
+			t.Errorf("unsign with the old secrets alone: %v, want ErrSignature", err)
 		}
 		for i, secret := range secrets {
 			got, err := s.unsign(testSigner(secret).sign([]byte("{}"), testNow), testNow, time.Hour)
-			if err != nil || got.old != (i > 0) {
-				t.Errorf("secret %d: old = %v, %v, want %v", i, got.old, err, i > 0)
+			if err != nil {
+				t.Errorf("secret %d: %v, want nil", i, err)
+			}
+			if want := i > 0; got.old != want {
+				t.Errorf("secret %d: old = %t, want %t", i, got.old, want)
 			}
 		}
 	}
@@ -251,23 +246,36 @@ func TestDifferentSaltsMakeDifferentSignatures(t *testing.T) {
 	}
 }
 
-func TestSecretFromEnv(t *testing.T) {
+func TestSecretFromEnvReturnsTheVariableAsItIs(t *testing.T) {
 	t.Setenv("TEST_SECRET", " as it is\n")
-	if got, err := SecretFromEnv("TEST_SECRET"); string(got) != " as it is\n" || err != nil {
-		t.Errorf("SecretFromEnv = %q, %v", got, err)
+	got, err := SecretFromEnv("TEST_SECRET")
+	if err != nil {
+		t.Fatalf("SecretFromEnv: %v, want nil", err)
+	}
+	if want := " as it is\n"; string(got) != want {
+		t.Errorf("SecretFromEnv = %q, want %q", got, want)
 	}
 	t.Setenv("TEST_SECRET", "")
 	for _, name := range []string{"TEST_SECRET", "TEST_SECRET_THAT_IS_NOT_SET"} {
-		if got, err := SecretFromEnv(name); got != nil || !errors.Is(err, ErrNoSecret) {
-			t.Errorf("SecretFromEnv(%s) = %q, %v, want ErrNoSecret", name, got, err)
+		got, err := SecretFromEnv(name)
+		if !errors.Is(err, ErrNoSecret) {
+			t.Errorf("SecretFromEnv(%s): %v, want ErrNoSecret", name, err)
+		}
+		if got != nil {
+			t.Errorf("SecretFromEnv(%s) = %q, want nil", name, got)
 		}
 	}
 }
 
 func TestNewSecretIsNewAndLongEnough(t *testing.T) {
 	a, b := NewSecret(), NewSecret()
-	if len(a) != 32 || len(b) != 32 || bytes.Equal(a, b) {
-		t.Error("NewSecret made two secrets that are equal or not of 32 bytes")
+	for _, secret := range [][]byte{a, b} {
+		if got := len(secret); got != 32 {
+			t.Errorf("NewSecret made %d bytes, want 32", got)
+		}
+	}
+	if bytes.Equal(a, b) {
+		t.Error("NewSecret made one secret twice")
 	}
 }
 
@@ -305,4 +313,14 @@ func BenchmarkUnsign(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// testSigner returns the signer of a manager with these secrets, or testSecret.
+func testSigner(secrets ...[]byte) *signer {
+	if len(secrets) == 0 {
+		secrets = [][]byte{testSecret}
+	}
+	s := newSigner(sha256.New, "cookie-session", secrets...)
+	s.maxSize = maxCookie
+	return s
 }
