@@ -201,7 +201,7 @@ func TestFromInErrorHandlerIsEmptyAndNeverSaved(t *testing.T) {
 				if err := m.Save(w, r, s); err != nil {
 					t.Errorf("Save: %v, want nil", err)
 				}
-				http.Error(w, "sorry", 507)
+				http.Error(w, "sorry", http.StatusInsufficientStorage)
 			}
 			m = newManager(t, opts)
 			response := respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
