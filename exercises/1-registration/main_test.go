@@ -61,7 +61,7 @@ func TestTwoHashAtATimeTwentyWaitAndTheNextIsTurnedAway(t *testing.T) {
 		t.Errorf("%d were being hashed, want 2", hashed)
 	}
 	page := webtest.NewBrowser(t, handler).Post("/login", credentials("nobody", "a wrong password"))
-	mustBe(t, page, http.StatusForbidden, "Invalid credentials") // there is room again
+	page.MustBe(http.StatusForbidden, "Invalid credentials") // there is room again
 }
 
 // Registering.
@@ -69,16 +69,16 @@ func TestTwoHashAtATimeTwentyWaitAndTheNextIsTurnedAway(t *testing.T) {
 func TestRegisterSignsIn(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, start(t, newFile(t)))
-	mustBeAt(t, browser.Get("/"), "/login")
+	browser.Get("/").MustBeAt("/login")
 	page := browser.Post("/register", credentials("Ada", password))
-	mustBeAt(t, page, "/dashboard")
-	mustShow(t, page, "Welcome to your dashboard, Ada!")
+	page.MustBeAt("/dashboard")
+	page.MustShow("Welcome to your dashboard, Ada!")
 }
 
 func TestFormTellsTheRules(t *testing.T) {
 	page := webtest.NewBrowser(t, start(t, newFile(t))).Get("/register")
-	mustShow(t, page, "3 to 32 characters: letters from a to z, digits, - and _, beginning with a letter.")
-	mustShow(t, page, "8 to 256 characters")
+	page.MustShow("3 to 32 characters: letters from a to z, digits, - and _, beginning with a letter.")
+	page.MustShow("8 to 256 characters")
 }
 
 func TestNamesThatBreakTheRulesAreRefused(t *testing.T) {
@@ -90,7 +90,7 @@ func TestNamesThatBreakTheRulesAreRefused(t *testing.T) {
 		"adá", "<script>", "../ada", strings.Repeat("a", 1000),
 	} {
 		page := browser.Post("/register", credentials(name, password))
-		mustBe(t, page, http.StatusBadRequest, "This is not a username that you can register.")
+		page.MustBe(http.StatusBadRequest, "This is not a username that you can register.")
 	}
 	if browser.Cookie("/", "registration") != "" {
 		t.Error("somebody is signed in")
@@ -102,13 +102,13 @@ func TestPasswordsHaveALengthAndNoOtherRule(t *testing.T) {
 	file := newFile(t)
 	browser := webtest.NewBrowser(t, start(t, file))
 	for _, tooShort := range []string{"", "7 chars", "ÄÖÜäöüß"} {
-		mustBe(t, browser.Post("/register", credentials("Ada", tooShort)), http.StatusBadRequest, "The password is too short")
+		browser.Post("/register", credentials("Ada", tooShort)).MustBe(http.StatusBadRequest, "The password is too short")
 	}
-	mustBe(t, browser.Post("/register", credentials("Ada", strings.Repeat("ß", 257))), http.StatusBadRequest, "The password is too long")
+	browser.Post("/register", credentials("Ada", strings.Repeat("ß", 257))).MustBe(http.StatusBadRequest, "The password is too long")
 
 	longest := strings.Repeat("😀", 256)
-	mustBeAt(t, browser.Post("/register", credentials("Ada", longest)), "/dashboard")
-	mustBe(t, browser.Post("/login", credentials("Ada", longest[:len(longest)-len("😀")])), http.StatusForbidden, "Invalid credentials")
+	browser.Post("/register", credentials("Ada", longest)).MustBeAt("/dashboard")
+	browser.Post("/login", credentials("Ada", longest[:len(longest)-len("😀")])).MustBe(http.StatusForbidden, "Invalid credentials")
 }
 
 func TestWhatWasTypedIsKeptButNotThePassword(t *testing.T) {
@@ -123,17 +123,17 @@ func TestWhatWasTypedIsKeptButNotThePassword(t *testing.T) {
 		if page.Status < 400 || !strings.Contains(page.Body, `value="`+form.Get("username")+`"`) {
 			t.Errorf("%d, without %s: %s", page.Status, form.Get("username"), page.Body)
 		}
-		mustNotShow(t, page, "secret")
+		page.MustNotShow("secret")
 	}
 	page := browser.Post("/login", credentials("Ada", "secret-one"))
-	mustBe(t, page, http.StatusForbidden, `value="Ada"`)
-	mustNotShow(t, page, "secret")
+	page.MustBe(http.StatusForbidden, `value="Ada"`)
+	page.MustNotShow("secret")
 }
 
 func TestTakenNameSaysSoInWhateverCase(t *testing.T) {
 	browser := webtest.NewBrowser(t, start(t, adasFile(t)))
 	for _, name := range []string{"Ada", "ada", "ADA", "aDa"} {
-		mustBe(t, browser.Post("/register", credentials(name, "another password")), http.StatusConflict, "The username "+name+" is taken.")
+		browser.Post("/register", credentials(name, "another password")).MustBe(http.StatusConflict, "The username "+name+" is taken.")
 	}
 }
 
@@ -155,11 +155,11 @@ func TestOfTwoRegistrationsOfOneNameAtOnceOneWins(t *testing.T) {
 	if pages[0].Status != http.StatusSeeOther {
 		winner, loser = 1, 0
 	}
-	mustBe(t, pages[winner], http.StatusSeeOther, "")
-	mustBe(t, pages[loser], http.StatusConflict, "is taken")
+	pages[winner].MustBe(http.StatusSeeOther, "")
+	pages[loser].MustBe(http.StatusConflict, "is taken")
 	again := webtest.NewBrowser(t, start(t, file)) // in the file, too, is the winner
-	mustShow(t, again.Post("/login", credentials("ada", "the password of "+names[winner])), "Welcome to your dashboard, "+names[winner]+"!")
-	mustBe(t, again.Post("/login", credentials("ada", "the password of "+names[loser])), http.StatusForbidden, "Invalid credentials")
+	again.Post("/login", credentials("ada", "the password of "+names[winner])).MustShow("Welcome to your dashboard, " + names[winner] + "!")
+	again.Post("/login", credentials("ada", "the password of "+names[loser])).MustBe(http.StatusForbidden, "Invalid credentials")
 }
 
 func TestRegistrationEndsWhenTheFileIsFull(t *testing.T) {
@@ -168,7 +168,7 @@ func TestRegistrationEndsWhenTheFileIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := webtest.NewBrowser(t, handler).Post("/register", credentials("Grace", password))
-	mustBe(t, page, http.StatusServiceUnavailable, "This site takes no more accounts.")
+	page.MustBe(http.StatusServiceUnavailable, "This site takes no more accounts.")
 }
 
 // The file.
@@ -177,11 +177,11 @@ func TestAccountsOutliveTheProgram(t *testing.T) {
 	t.Parallel()
 	file := adasFile(t)
 	browser := webtest.NewBrowser(t, start(t, file))
-	mustBeAt(t, browser.Post("/register", credentials("Grace", "another password")), "/dashboard")
+	browser.Post("/register", credentials("Grace", "another password")).MustBeAt("/dashboard")
 	browser.Handler = start(t, file) // restarted
-	mustShow(t, browser.Get("/dashboard"), "Welcome to your dashboard, Grace!")
-	mustShow(t, browser.Post("/login", credentials("grace", "another password")), "Welcome to your dashboard, Grace!")
-	mustBe(t, browser.Post("/register", credentials("ada", password)), http.StatusConflict, "is taken")
+	browser.Get("/dashboard").MustShow("Welcome to your dashboard, Grace!")
+	browser.Post("/login", credentials("grace", "another password")).MustShow("Welcome to your dashboard, Grace!")
+	browser.Post("/register", credentials("ada", password)).MustBe(http.StatusConflict, "is taken")
 }
 
 // A second name of the file goes on having what was in it.
@@ -193,7 +193,7 @@ func TestFileIsReplacedAndNeverWrittenInto(t *testing.T) {
 	if err := os.Link(file, link); err != nil {
 		t.Fatal(err)
 	}
-	mustBeAt(t, webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Grace", password)), "/dashboard")
+	webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Grace", password)).MustBeAt("/dashboard")
 	if !bytes.Equal(read(t, link), before) {
 		t.Error("the file was written into: a process that is killed then leaves half of it")
 	}
@@ -208,7 +208,7 @@ func TestFileIsForItsOwnerOnly(t *testing.T) {
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	mustBeAt(t, webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Grace", password)), "/dashboard")
+	webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Grace", password)).MustBeAt("/dashboard")
 	info, err := os.Stat(file)
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +225,7 @@ func TestFileIsForItsOwnerOnly(t *testing.T) {
 func TestFileKeepsSaltedHashesOf600000Rounds(t *testing.T) {
 	t.Parallel()
 	file := adasFile(t)
-	mustBeAt(t, webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Grace", password)), "/dashboard")
+	webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Grace", password)).MustBeAt("/dashboard")
 	var kept struct {
 		Accounts map[string]struct{ Salt, Hash []byte }
 	}
@@ -274,13 +274,13 @@ func TestWhatCannotBeSavedIsNotRegistered(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := browser.Post("/register", credentials("Ada", password))
-	mustBe(t, page, http.StatusServiceUnavailable, "it is not your doing")
-	mustNotShow(t, page, dir)
-	mustBeAt(t, browser.Get("/dashboard"), "/login")
+	page.MustBe(http.StatusServiceUnavailable, "it is not your doing")
+	page.MustNotShow(dir)
+	browser.Get("/dashboard").MustBeAt("/login")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mustBeAt(t, browser.Post("/register", credentials("Ada", password)), "/dashboard")
+	browser.Post("/register", credentials("Ada", password)).MustBeAt("/dashboard")
 }
 
 // Logging in.
@@ -290,7 +290,7 @@ func TestWrongPasswordAndUnknownUserGetTheSameAnswer(t *testing.T) {
 	handler := start(t, adasFile(t))
 	wrong := webtest.NewBrowser(t, handler).Post("/login", credentials("Ada", "a wrong password"))
 	unknown := webtest.NewBrowser(t, handler).Post("/login", credentials("Bob", "a wrong password"))
-	mustBe(t, wrong, http.StatusForbidden, "Invalid credentials")
+	wrong.MustBe(http.StatusForbidden, "Invalid credentials")
 	mustBeSame(t, wrong, "Ada", unknown, "Bob")
 }
 
@@ -302,22 +302,22 @@ func TestFiveFailuresInARowAreFollowedByAPause(t *testing.T) {
 		fail := func(times int) {
 			for i := range times {
 				name := []string{"Ada", "ada"}[i%2] // one name
-				mustBe(t, browser.Post("/login", credentials(name, "a wrong password")), http.StatusForbidden, "Invalid credentials")
+				browser.Post("/login", credentials(name, "a wrong password")).MustBe(http.StatusForbidden, "Invalid credentials")
 			}
 		}
 		fail(4)
-		mustBeAt(t, browser.Post("/login", credentials("Ada", password)), "/dashboard") // that was a row of four
+		browser.Post("/login", credentials("Ada", password)).MustBeAt("/dashboard") // that was a row of four
 		fail(5)
 		time.Sleep(5 * time.Minute)
 		page := browser.Post("/login", credentials("ADA", password)) // even the right one
-		mustBe(t, page, http.StatusTooManyRequests, "Try again in 10 min.")
+		page.MustBe(http.StatusTooManyRequests, "Try again in 10 min.")
 		if got := page.Header.Get("Retry-After"); got != "600" {
 			t.Errorf("Retry-After is %q", got)
 		}
 		time.Sleep(10*time.Minute - time.Second) // trying did not prolong it
-		mustBe(t, browser.Post("/login", credentials("Ada", password)), http.StatusTooManyRequests, "Try again in 1 min.")
+		browser.Post("/login", credentials("Ada", password)).MustBe(http.StatusTooManyRequests, "Try again in 1 min.")
 		time.Sleep(time.Second)
-		mustBeAt(t, browser.Post("/login", credentials("Ada", password)), "/dashboard")
+		browser.Post("/login", credentials("Ada", password)).MustBeAt("/dashboard")
 	})
 }
 
@@ -349,7 +349,7 @@ func TestNothingFromBeforeTheLoginSurvivesIt(t *testing.T) {
 		session.Key[string]("deliver_to").Set(s, "1 Planted Street")
 		s.SetPermanent(true)
 	}))
-	mustBeAt(t, browser.Post("/login", credentials("Ada", password)), "/dashboard")
+	browser.Post("/login", credentials("Ada", password)).MustBeAt("/dashboard")
 	payload := payload(t, browser)
 	if _, there := payload["deliver_to"]; there || payload["_permanent"] != nil {
 		t.Errorf("the session has %v", payload)
@@ -360,25 +360,25 @@ func TestNothingFromBeforeTheLoginSurvivesIt(t *testing.T) {
 
 func TestLogoutDeletesTheCookie(t *testing.T) {
 	browser := ada(t, adasFile(t))
-	mustShow(t, browser.Get("/dashboard"), "Welcome to your dashboard, Ada!")
-	mustBeAt(t, browser.Post("/logout", nil), "/login")
+	browser.Get("/dashboard").MustShow("Welcome to your dashboard, Ada!")
+	browser.Post("/logout", nil).MustBeAt("/login")
 	if value := browser.Cookie("/", "registration"); value != "" {
 		t.Errorf("the cookie is still there: %s", value)
 	}
-	mustBeAt(t, browser.Get("/dashboard"), "/login")
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
 func TestSessionOfARemovedAccountIsNobodys(t *testing.T) {
 	browser := ada(t, newFile(t)) // signed in, and not in the file
-	mustBeAt(t, browser.Get("/dashboard"), "/login")
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
 func TestWhoRegistersARemovedNameIsSomebodyElse(t *testing.T) {
 	t.Parallel()
 	file := newFile(t)
-	mustBeAt(t, webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Ada", password)), "/dashboard")
+	webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Ada", password)).MustBeAt("/dashboard")
 	former := ada(t, file)
-	mustBeAt(t, former.Get("/dashboard"), "/login")
+	former.Get("/dashboard").MustBeAt("/login")
 }
 
 func TestLoginHoldsForTwelveHours(t *testing.T) {
@@ -388,9 +388,9 @@ func TestLoginHoldsForTwelveHours(t *testing.T) {
 		browser := webtest.NewBrowser(t, start(t, file))
 		browser.Post("/login", credentials("Ada", password))
 		time.Sleep(12 * time.Hour)
-		mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+		browser.Get("/dashboard").MustBeAt("/dashboard")
 		time.Sleep(time.Second)
-		mustBeAt(t, browser.Get("/dashboard"), "/login")
+		browser.Get("/dashboard").MustBeAt("/login")
 	})
 }
 
@@ -425,7 +425,7 @@ func TestSignedRubbishIsNobodys(t *testing.T) {
 		for _, value := range []any{nil, 5, "Ada", true, []any{1}, map[string]any{"name": 5}, map[string]any{"name": "Ada"}, map[string]any{}} {
 			browser := webtest.NewBrowser(t, start(t, file))
 			browser.SetCookie("registration", signed(t, func(s *session.Session) { session.Key[any](key).Set(s, value) }))
-			mustBeAt(t, browser.Get("/dashboard"), "/login")
+			browser.Get("/dashboard").MustBeAt("/login")
 		}
 	}
 }
@@ -435,14 +435,14 @@ func TestForgedSessionIsNobodys(t *testing.T) {
 	browser := ada(t, file)
 	value := browser.Cookie("/", "registration")
 	browser.SetCookie("registration", value[:strings.LastIndexByte(value, '.')]+".XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w")
-	mustBeAt(t, browser.Get("/dashboard"), "/login")
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
 func TestPagesAreStoredByNobody(t *testing.T) {
 	browser := ada(t, adasFile(t))
 	for _, path := range []string{"/dashboard", "/login", "/register"} {
 		page := browser.Get(path)
-		mustShow(t, page, "<h1>")
+		page.MustShow("<h1>")
 		if got := page.Header.Get("Cache-Control"); got != "no-store" {
 			t.Errorf("%s has Cache-Control %q", path, got)
 		}
@@ -451,7 +451,7 @@ func TestPagesAreStoredByNobody(t *testing.T) {
 
 func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
 	browser := webtest.NewBrowser(t, start(t, newFile(t)))
-	mustShow(t, browser.Get("/login"), `href="/forget.css"`)
+	browser.Get("/login").MustShow(`href="/forget.css"`)
 	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
 		t.Errorf("Clear-Site-Data is %s", got)
 	}
@@ -469,11 +469,11 @@ func TestMissingFieldIsNamed(t *testing.T) {
 		"":                         "The username is missing.",
 		"username=%zz":             "The form is damaged.",
 	} {
-		mustBe(t, browser.Send(newPost("/login", strings.NewReader(body))), http.StatusBadRequest, want)
+		browser.Send(newPost("/login", strings.NewReader(body))).MustBe(http.StatusBadRequest, want)
 	}
 	for _, path := range []string{"/login", "/register"} {
 		page := browser.Post(path+"?"+credentials("Ada", password).Encode(), nil) // in the address
-		mustBe(t, page, http.StatusBadRequest, `role="alert"`)
+		page.MustBe(http.StatusBadRequest, `role="alert"`)
 	}
 }
 
@@ -481,7 +481,7 @@ func TestHugeFormIsRefused(t *testing.T) {
 	browser := webtest.NewBrowser(t, start(t, newFile(t)))
 	for _, path := range []string{"/login", "/register"} {
 		page := browser.Post(path, credentials(strings.Repeat("x", 1<<20), password))
-		mustBe(t, page, http.StatusRequestEntityTooLarge, "The form is too large.")
+		page.MustBe(http.StatusRequestEntityTooLarge, "The form is too large.")
 		if len(page.Body) > 10_000 {
 			t.Errorf("answered with %d bytes", len(page.Body))
 		}
@@ -492,15 +492,15 @@ func TestTypedHTMLStaysText(t *testing.T) {
 	browser := webtest.NewBrowser(t, start(t, newFile(t)))
 	for _, path := range []string{"/login", "/register"} {
 		page := browser.Post(path, credentials(`"><script>alert(1)</script>`, ""))
-		mustBe(t, page, http.StatusBadRequest, `&lt;script&gt;`)
-		mustNotShow(t, page, "<script")
+		page.MustBe(http.StatusBadRequest, `&lt;script&gt;`)
+		page.MustNotShow("<script")
 	}
 }
 
 func TestChangesTakeAPost(t *testing.T) {
 	browser := ada(t, adasFile(t))
-	mustBe(t, browser.Get("/logout"), http.StatusMethodNotAllowed, "")
-	mustShow(t, browser.Get("/dashboard"), "Welcome")
+	browser.Get("/logout").MustBe(http.StatusMethodNotAllowed, "")
+	browser.Get("/dashboard").MustShow("Welcome")
 }
 
 // Whoever could log a visitor in as somebody else would read later what the
@@ -517,7 +517,7 @@ func TestOtherSitesCannotRegisterLogInOrLogOut(t *testing.T) {
 			}
 		}
 	}
-	mustShow(t, browser.Get("/dashboard"), "Welcome to your dashboard, Ada!")
+	browser.Get("/dashboard").MustShow("Welcome to your dashboard, Ada!")
 }
 
 func TestSlowFormsHoldNobodyUp(t *testing.T) {
@@ -530,7 +530,7 @@ func TestSlowFormsHoldNobodyUp(t *testing.T) {
 		}
 		synctest.Wait()
 		page := webtest.NewBrowser(t, handler).Post("/login", nil)
-		mustBe(t, page, http.StatusBadRequest, "The username is missing.")
+		page.MustBe(http.StatusBadRequest, "The username is missing.")
 	})
 }
 
@@ -547,7 +547,7 @@ func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
 		}
 		synctest.Wait()
 		page := webtest.NewBrowser(t, handler).Post("/login", credentials("Ada", "a wrong password"))
-		mustBe(t, page, http.StatusForbidden, "Invalid credentials")
+		page.MustBe(http.StatusForbidden, "Invalid credentials")
 	})
 }
 
@@ -729,31 +729,5 @@ func mustBeSame(t *testing.T, a webtest.Page, nameA string, b webtest.Page, name
 	}
 	if len(a.Header) != len(b.Header) {
 		t.Errorf("%v is not %v", a.Header, b.Header)
-	}
-}
-
-func mustBeAt(t *testing.T, page webtest.Page, path string) {
-	t.Helper()
-	if page.Path != path || page.Status != http.StatusOK {
-		t.Errorf("the browser is at %s: %d %s, want %s", page.Path, page.Status, page.Body, path)
-	}
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	mustBe(t, page, http.StatusOK, want)
-}
-
-func mustNotShow(t *testing.T, page webtest.Page, unwanted string) {
-	t.Helper()
-	if strings.Contains(page.Body, unwanted) {
-		t.Errorf("%s: %s, which has %q", page.Path, page.Body, unwanted)
-	}
-}
-
-func mustBe(t *testing.T, page webtest.Page, status int, want string) {
-	t.Helper()
-	if page.Status != status || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %.3000s, want %d %q", page.Path, page.Status, page.Body, status, want)
 	}
 }

@@ -69,9 +69,9 @@ func TestKilledProgramForgetsNobody(t *testing.T) {
 	}
 	browser := webtest.NewBrowser(t, start(t, file)) // which it would refuse if the file were damaged
 	for _, name := range names {
-		mustBe(t, browser.Post("/register", credentials(name, password)), http.StatusConflict, "is taken")
+		browser.Post("/register", credentials(name, password)).MustBe(http.StatusConflict, "is taken")
 	}
-	mustBeAt(t, browser.Post("/register", credentials("Grace", password)), "/dashboard")
+	browser.Post("/register", credentials("Grace", password)).MustBeAt("/dashboard")
 }
 
 // registerAndDie has a child register, kills it, and returns the names that the
@@ -183,7 +183,7 @@ func TestUnknownUserTakesTheSameWorkAsAWrongPassword(t *testing.T) {
 func work(t *testing.T, browser *webtest.Browser, name string) time.Duration {
 	t.Helper()
 	before := processorTime(t)
-	mustBe(t, browser.Post("/login", credentials(name, "a wrong password")), http.StatusForbidden, "Invalid credentials")
+	browser.Post("/login", credentials(name, "a wrong password")).MustBe(http.StatusForbidden, "Invalid credentials")
 	return processorTime(t) - before
 }
 

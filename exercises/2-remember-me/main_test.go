@@ -42,10 +42,10 @@ func TestTickedSessionOutlivesTheBrowser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t, memstore.New(), ticked)
 		browser.Restart()
-		mustShow(t, browser.Get("/dashboard"), "You are remembered.")
+		browser.Get("/dashboard").MustShow("You are remembered.")
 		time.Sleep(29 * day)
 		browser.Restart()
-		mustShow(t, browser.Get("/dashboard"), "Welcome to your dashboard, admin!")
+		browser.Get("/dashboard").MustShow("Welcome to your dashboard, admin!")
 	})
 }
 
@@ -56,7 +56,7 @@ func TestTickedSessionSlidesWithUse(t *testing.T) {
 		for range 13 { // a year
 			time.Sleep(29 * day)
 			browser.Restart()
-			mustShow(t, browser.Get("/dashboard"), "You are remembered.")
+			browser.Get("/dashboard").MustShow("You are remembered.")
 		}
 	})
 }
@@ -71,7 +71,7 @@ func TestTickedSessionEndsAfterThirtyUnusedDays(t *testing.T) {
 			t.Errorf("the browser did not honour Max-Age: %s", value)
 		}
 		browser.SetCookie("remember", kept) // as a browser would that does not care
-		mustBeAt(t, browser.Get("/dashboard"), "/login")
+		browser.Get("/dashboard").MustBeAt("/login")
 	})
 }
 
@@ -80,7 +80,7 @@ func TestTickedSessionOutlivesTheProgram(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	browser := loggedIn(t, files(t, dir), ticked)
 	browser.Handler = site(t, files(t, dir))
-	mustShow(t, browser.Get("/dashboard"), "You are remembered.")
+	browser.Get("/dashboard").MustShow("You are remembered.")
 }
 
 // It is not.
@@ -95,9 +95,9 @@ func TestUntickedLoginAsksTheBrowserForNoTime(t *testing.T) {
 func TestUntickedSessionEndsWithTheBrowser(t *testing.T) {
 	t.Parallel()
 	browser := loggedIn(t, memstore.New(), unticked)
-	mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+	browser.Get("/dashboard").MustShow("You are not remembered.")
 	browser.Restart()
-	mustBeAt(t, browser.Get("/dashboard"), "/login")
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
 func TestUntickedSessionEndsAfterThirtyIdleMinutes(t *testing.T) {
@@ -105,13 +105,13 @@ func TestUntickedSessionEndsAfterThirtyIdleMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t, memstore.New(), unticked)
 		time.Sleep(30*time.Minute - time.Second)
-		mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+		browser.Get("/dashboard").MustShow("You are not remembered.")
 		time.Sleep(30 * time.Minute)
-		mustShow(t, browser.Get("/dashboard"), wasIdle)
+		browser.Get("/dashboard").MustShow(wasIdle)
 		if value := browser.Cookie("/", "remember"); value != "" {
 			t.Errorf("the cookie is still there: %s", value)
 		}
-		mustBeAt(t, browser.Get("/dashboard"), "/login")
+		browser.Get("/dashboard").MustBeAt("/login")
 	})
 }
 
@@ -128,13 +128,13 @@ func TestUntickedSessionEndsInABrowserThatRestoresSessions(t *testing.T) {
 		}
 		time.Sleep(29 * time.Minute)
 		restore()
-		mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+		browser.Get("/dashboard").MustShow("You are not remembered.")
 		kept := browser.Cookie("/", "remember")
 		time.Sleep(30 * time.Minute)
 		restore()
-		mustShow(t, browser.Get("/dashboard"), wasIdle)
+		browser.Get("/dashboard").MustShow(wasIdle)
 		browser.SetCookie("remember", kept) // once more: the server has ended it too
-		mustBeAt(t, browser.Get("/dashboard"), "/login")
+		browser.Get("/dashboard").MustBeAt("/login")
 	})
 }
 
@@ -144,7 +144,7 @@ func TestUseKeepsAnUntickedSession(t *testing.T) {
 		browser := loggedIn(t, memstore.New(), unticked)
 		for range 50 { // a day
 			time.Sleep(29 * time.Minute)
-			mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+			browser.Get("/dashboard").MustShow("You are not remembered.")
 		}
 	})
 }
@@ -162,9 +162,9 @@ func TestSlowRequestDoesNotPutLastSeenBack(t *testing.T) {
 		slow.SetCookie("remember", browser.Cookie("/", "remember"))
 		go slow.Get("/dashboard")
 		time.Sleep(14 * time.Minute)
-		mustShow(t, browser.Get("/dashboard"), `datetime="2000-01-01T00:54:00Z"`)
+		browser.Get("/dashboard").MustShow(`datetime="2000-01-01T00:54:00Z"`)
 		time.Sleep(29 * time.Minute)
-		mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+		browser.Get("/dashboard").MustShow("You are not remembered.")
 	})
 }
 
@@ -172,7 +172,7 @@ func TestAnyOtherValueThanYesIsNoTick(t *testing.T) {
 	t.Parallel()
 	form := credentials("password", "no")
 	form.Add("remember", "yes") // the first one counts
-	mustShow(t, loggedIn(t, memstore.New(), form).Get("/dashboard"), "You are not remembered.")
+	loggedIn(t, memstore.New(), form).Get("/dashboard").MustShow("You are not remembered.")
 }
 
 // Either way.
@@ -181,11 +181,11 @@ func TestPageSaysUntilWhenATickedSessionLasts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t, memstore.New(), ticked)
-		mustShow(t, browser.Get("/dashboard"), `<time datetime="2000-01-31T00:00:00Z">31 January 2000, 00:00:00 UTC</time>`)
+		browser.Get("/dashboard").MustShow(`<time datetime="2000-01-31T00:00:00Z">31 January 2000, 00:00:00 UTC</time>`)
 		time.Sleep(2 * day) // a tenth of the time has not passed
-		mustShow(t, browser.Get("/dashboard"), `datetime="2000-01-31T00:00:00Z"`)
+		browser.Get("/dashboard").MustShow(`datetime="2000-01-31T00:00:00Z"`)
 		time.Sleep(1 * day)
-		mustShow(t, browser.Get("/dashboard"), `datetime="2000-02-03T00:00:00Z"`)
+		browser.Get("/dashboard").MustShow(`datetime="2000-02-03T00:00:00Z"`)
 	})
 }
 
@@ -193,11 +193,11 @@ func TestPageSaysUntilWhenAnUntickedSessionLasts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t, memstore.New(), unticked)
-		mustShow(t, browser.Get("/dashboard"), `<time datetime="2000-01-01T00:30:00Z">1 January 2000, 00:30:00 UTC</time>`)
+		browser.Get("/dashboard").MustShow(`<time datetime="2000-01-01T00:30:00Z">1 January 2000, 00:30:00 UTC</time>`)
 		time.Sleep(59 * time.Second) // not a minute yet
-		mustShow(t, browser.Get("/dashboard"), `datetime="2000-01-01T00:30:00Z"`)
+		browser.Get("/dashboard").MustShow(`datetime="2000-01-01T00:30:00Z"`)
 		time.Sleep(time.Second)
-		mustShow(t, browser.Get("/dashboard"), `datetime="2000-01-01T00:31:00Z"`)
+		browser.Get("/dashboard").MustShow(`datetime="2000-01-01T00:31:00Z"`)
 	})
 }
 
@@ -236,24 +236,24 @@ func TestCopyOfTheCookieIsDeadAfterLogout(t *testing.T) {
 	browser := loggedIn(t, store, ticked)
 	thief := webtest.NewBrowser(t, site(t, store))
 	thief.SetCookie("remember", browser.Cookie("/", "remember"))
-	mustShow(t, thief.Get("/dashboard"), "You are remembered.")
+	thief.Get("/dashboard").MustShow("You are remembered.")
 
-	mustBeAt(t, browser.Post("/logout", nil), "/login")
+	browser.Post("/logout", nil).MustBeAt("/login")
 	if value := browser.Cookie("/", "remember"); value != "" {
 		t.Errorf("the cookie is still there: %s", value)
 	}
-	mustBeAt(t, thief.Get("/dashboard"), "/login")
+	thief.Get("/dashboard").MustBeAt("/login")
 }
 
 func TestUntickingAtTheNextLoginMakesItABrowserSession(t *testing.T) {
 	t.Parallel()
 	browser := loggedIn(t, memstore.New(), ticked)
 	kept := browser.Cookie("/", "remember")
-	mustShow(t, browser.Post("/login", unticked), "You are not remembered.")
+	browser.Post("/login", unticked).MustShow("You are not remembered.")
 	browser.Restart()
-	mustBeAt(t, browser.Get("/dashboard"), "/login")
+	browser.Get("/dashboard").MustBeAt("/login")
 	browser.SetCookie("remember", kept) // the session that was remembered
-	mustBeAt(t, browser.Get("/dashboard"), "/login")
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
 func TestTickOfAStrangersSessionDoesNotCarryOver(t *testing.T) {
@@ -264,13 +264,13 @@ func TestTickOfAStrangersSessionDoesNotCarryOver(t *testing.T) {
 		s.SetPermanent(true)
 	})
 	planted := browser.Cookie("/", "remember")
-	mustShow(t, browser.Post("/login", unticked), "You are not remembered.")
+	browser.Post("/login", unticked).MustShow("You are not remembered.")
 	browser.Restart()
-	mustBeAt(t, browser.Get("/dashboard"), "/login")
+	browser.Get("/dashboard").MustBeAt("/login")
 
 	attacker := webtest.NewBrowser(t, site(t, store))
 	attacker.SetCookie("remember", planted)
-	mustBeAt(t, attacker.Get("/dashboard"), "/login")
+	attacker.Get("/dashboard").MustBeAt("/login")
 }
 
 // An older release may have kept other things under the same names.
@@ -304,12 +304,12 @@ func TestDashboardWithoutSessionGoesToLogin(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	for _, path := range []string{"/dashboard", "/"} {
 		page := browser.Get(path)
-		mustBeAt(t, page, "/login")
+		page.MustBeAt("/login")
 		if strings.Contains(page.Body, wasIdle) || page.Header.Get("Set-Cookie") != "" {
 			t.Errorf("a stranger is told of a session: %s", page.Body)
 		}
 	}
-	mustShow(t, browser.Get("/login"), "The demo account is <b>admin</b>, its password is <b>password</b>.")
+	browser.Get("/login").MustShow("The demo account is <b>admin</b>, its password is <b>password</b>.")
 }
 
 func TestForgedCookieIsNobodys(t *testing.T) {
@@ -319,7 +319,7 @@ func TestForgedCookieIsNobodys(t *testing.T) {
 		"UEVDTFRZNk1ZTjJJQjQzNzJFWVdNUDZUSzY.awNt4A.", "../../etc/passwd", "..", strings.Repeat("x", 5000),
 	} {
 		browser.SetCookie("remember", value)
-		mustBeAt(t, browser.Get("/dashboard"), "/login")
+		browser.Get("/dashboard").MustBeAt("/login")
 	}
 }
 
@@ -360,9 +360,9 @@ func TestWrongLoginKeepsTheNameAndTheTick(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	page := browser.Post("/login", credentials("letmein", "yes"))
-	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
-	mustBe(t, page, http.StatusForbidden, `value="admin"`)
-	mustBe(t, page, http.StatusForbidden, `value="yes" checked`)
+	page.MustBe(http.StatusForbidden, "Invalid credentials")
+	page.MustBe(http.StatusForbidden, `value="admin"`)
+	page.MustBe(http.StatusForbidden, `value="yes" checked`)
 	if strings.Contains(page.Body, "letmein") || page.Header.Get("Set-Cookie") != "" {
 		t.Errorf("the password came back, or a cookie: %s", page.Body)
 	}
@@ -382,7 +382,7 @@ func TestUnknownUserGetsTheSameAnswerForTheSameWork(t *testing.T) {
 	if took := time.Since(start); took < 5*time.Millisecond {
 		t.Errorf("answered after %v, which is too soon for a hash", took)
 	}
-	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
+	page.MustBe(http.StatusForbidden, "Invalid credentials")
 }
 
 func TestBadFormIsAClearAnswer(t *testing.T) {
@@ -397,13 +397,13 @@ func TestBadFormIsAClearAnswer(t *testing.T) {
 		"username=" + strings.Repeat("x", 1<<20): "The form is damaged, or too large.",
 	} {
 		page := post(browser, "/login", strings.NewReader(body))
-		mustBe(t, page, http.StatusBadRequest, want)
+		page.MustBe(http.StatusBadRequest, want)
 		if len(page.Body) > 10_000 {
 			t.Errorf("answered with %d bytes", len(page.Body))
 		}
 	}
 	page := browser.Post("/login?username=admin&password=password&remember=yes", nil)
-	mustBe(t, page, http.StatusBadRequest, "The username is missing.")
+	page.MustBe(http.StatusBadRequest, "The username is missing.")
 }
 
 func TestTypedHTMLStaysText(t *testing.T) {
@@ -422,7 +422,7 @@ func TestTypedHTMLStaysText(t *testing.T) {
 func TestChangesTakeAPostFromThisSite(t *testing.T) {
 	t.Parallel()
 	browser := loggedIn(t, memstore.New(), unticked)
-	mustBe(t, browser.Get("/logout"), http.StatusMethodNotAllowed, "")
+	browser.Get("/logout").MustBe(http.StatusMethodNotAllowed, "")
 	for _, path := range []string{"/login", "/logout"} {
 		r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader(ticked.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -432,7 +432,7 @@ func TestChangesTakeAPostFromThisSite(t *testing.T) {
 			t.Errorf("%s from another site: %d", path, page.Status)
 		}
 	}
-	mustShow(t, browser.Get("/dashboard"), "You are not remembered.")
+	browser.Get("/dashboard").MustShow("You are not remembered.")
 }
 
 func TestNothingIsShownAfterLogout(t *testing.T) {
@@ -441,7 +441,7 @@ func TestNothingIsShownAfterLogout(t *testing.T) {
 	if got := browser.Get("/dashboard").Header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control is %q", got)
 	}
-	mustShow(t, browser.Post("/logout", nil), `href="/forget.css"`)
+	browser.Post("/logout", nil).MustShow(`href="/forget.css"`)
 	if value := browser.Cookie("/", "remember"); value != "" {
 		t.Errorf("the cookie is still there: %s", value)
 	}
@@ -462,7 +462,7 @@ func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
 			go handler.ServeHTTP(unread{httptest.NewRecorder(), release}, r)
 		}
 		synctest.Wait()
-		mustBe(t, webtest.NewBrowser(t, handler).Post("/login", form), http.StatusForbidden, "Invalid credentials")
+		webtest.NewBrowser(t, handler).Post("/login", form).MustBe(http.StatusForbidden, "Invalid credentials")
 	})
 }
 
@@ -517,8 +517,8 @@ func loggedIn(t *testing.T, store session.Store, form url.Values) *webtest.Brows
 	t.Helper()
 	browser := webtest.NewBrowser(t, site(t, store))
 	page := browser.Post("/login", form)
-	mustBeAt(t, page, "/dashboard")
-	mustShow(t, page, "Welcome to your dashboard, admin!")
+	page.MustBeAt("/dashboard")
+	page.MustShow("Welcome to your dashboard, admin!")
 	return browser
 }
 
@@ -579,24 +579,5 @@ func mustSet(t *testing.T, page webtest.Page, want string) {
 	_, attributes, _ := strings.Cut(page.Header.Get("Set-Cookie"), "; ")
 	if attributes != want {
 		t.Errorf("%s: attributes %q, want %q", page.Path, attributes, want)
-	}
-}
-
-func mustBeAt(t *testing.T, page webtest.Page, path string) {
-	t.Helper()
-	if page.Path != path || page.Status != http.StatusOK {
-		t.Errorf("the browser is at %s: %d, want %s", page.Path, page.Status, path)
-	}
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	mustBe(t, page, http.StatusOK, want)
-}
-
-func mustBe(t *testing.T, page webtest.Page, status int, want string) {
-	t.Helper()
-	if page.Status != status || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %s, want %d %q", page.Path, page.Status, page.Body, status, want)
 	}
 }

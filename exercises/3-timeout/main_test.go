@@ -28,7 +28,7 @@ func TestOneNanosecondBeforeFifteenMinutesIsIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t)
 		time.Sleep(15*time.Minute - 1)
-		mustShow(t, browser.Get("/dashboard"), "Welcome to your dashboard, admin!")
+		browser.Get("/dashboard").MustShow("Welcome to your dashboard, admin!")
 	})
 }
 
@@ -38,7 +38,7 @@ func TestFifteenMinutesIsOutAndThePageSaysWhy(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		page := browser.Get("/dashboard")
 		mustBeLogin(t, page)
-		mustShow(t, page, outIdle)
+		page.MustShow(outIdle)
 	})
 }
 
@@ -47,11 +47,11 @@ func TestOpeningAPageStartsTheFifteenMinutesAgain(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			browser := loggedIn(t)
 			time.Sleep(14*time.Minute + 59*time.Second)
-			mustBeAt(t, browser.Get(path), path)
+			browser.Get(path).MustBeAt(path)
 			time.Sleep(14*time.Minute + 59*time.Second)
-			mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+			browser.Get("/dashboard").MustBeAt("/dashboard")
 			time.Sleep(15 * time.Minute)
-			mustShow(t, browser.Get(path), outIdle)
+			browser.Get(path).MustShow(outIdle)
 		})
 	}
 }
@@ -61,12 +61,12 @@ func TestEightHoursIsOutHoweverBusy(t *testing.T) {
 		browser := loggedIn(t)
 		for range 8*6 - 1 {
 			time.Sleep(10 * time.Minute)
-			mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+			browser.Get("/dashboard").MustBeAt("/dashboard")
 		}
 		time.Sleep(10*time.Minute - 1)
-		mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+		browser.Get("/dashboard").MustBeAt("/dashboard")
 		time.Sleep(time.Nanosecond)
-		mustShow(t, browser.Get("/dashboard"), outAbsolute)
+		browser.Get("/dashboard").MustShow(outAbsolute)
 	})
 }
 
@@ -79,7 +79,7 @@ func TestTheLimitThatCameFirstIsTheReason(t *testing.T) {
 			browser := loggedIn(t)
 			stayBusy(browser, lastVisit)
 			time.Sleep(3 * 24 * time.Hour)
-			mustShow(t, browser.Get("/dashboard"), want)
+			browser.Get("/dashboard").MustShow(want)
 		})
 	}
 }
@@ -89,7 +89,7 @@ func TestTheReasonIsStillThereAfterAReloadAndInAnotherTab(t *testing.T) {
 		browser := loggedIn(t)
 		time.Sleep(time.Hour)
 		for _, path := range []string{"/dashboard", "/login", "/notes", "/countdown", "/"} {
-			mustShow(t, browser.Get(path), outIdle)
+			browser.Get(path).MustShow(outIdle)
 		}
 	})
 }
@@ -117,7 +117,7 @@ func TestAnOpenPageLogsItselfOut(t *testing.T) {
 			start, page := time.Now(), browser.Get(path)
 			cookie := browser.Cookie("/", "timeout")
 			for !isLogin(page) {
-				mustBe(t, page, http.StatusOK, "")
+				page.MustBe(http.StatusOK, "")
 				page = waitForRefresh(t, browser, page)
 				if browser.Cookie("/", "timeout") != cookie {
 					t.Fatalf("after %v, %s wrote the session", time.Since(start), page.Path)
@@ -126,8 +126,8 @@ func TestAnOpenPageLogsItselfOut(t *testing.T) {
 			if took := time.Since(start); took != 15*time.Minute {
 				t.Errorf("%s logged out after %v", path, took)
 			}
-			mustShow(t, page, outIdle)
-			mustShow(t, page, hiddenNext(path))
+			page.MustShow(outIdle)
+			page.MustShow(hiddenNext(path))
 		})
 	}
 }
@@ -172,7 +172,7 @@ func TestCountdownIsNoActivityHoweverItIsAskedFor(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		mustShow(t, browser.Get("/countdown"), outIdle)
+		browser.Get("/countdown").MustShow(outIdle)
 	})
 }
 
@@ -192,14 +192,14 @@ func TestStayStartsTheFifteenMinutesAgainWhereYouWere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t)
 		page := waitForRefresh(t, browser, browser.Get("/notes"))
-		mustShow(t, page, `action="/stay"`)
-		mustShow(t, page, hiddenNext("/notes"))
+		page.MustShow(`action="/stay"`)
+		page.MustShow(hiddenNext("/notes"))
 		page = post(browser, "/stay", strings.NewReader("next=/notes")) // and do not follow: that is a visit
 		if page.Status != http.StatusSeeOther || page.Header.Get("Location") != "/notes" {
 			t.Errorf("%d to %s", page.Status, page.Header.Get("Location"))
 		}
 		time.Sleep(15*time.Minute - 1)
-		mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+		browser.Get("/dashboard").MustBeAt("/dashboard")
 	})
 }
 
@@ -209,8 +209,8 @@ func TestStayComesTooLateAfterFifteenMinutes(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		page := browser.Post("/stay", url.Values{"next": {"/notes"}})
 		mustBeLogin(t, page)
-		mustShow(t, page, outIdle)
-		mustShow(t, page, hiddenNext("/notes"))
+		page.MustShow(outIdle)
+		page.MustShow(hiddenNext("/notes"))
 	})
 }
 
@@ -223,10 +223,10 @@ func TestStayMovesNotTheEightHours(t *testing.T) {
 		if strings.Contains(page.Body, `action="/stay"`) {
 			t.Error("the countdown offers to stay, which is not to be had")
 		}
-		mustShow(t, page, `href="/notes"`)
+		page.MustShow(`href="/notes"`)
 		browser.Post("/stay", nil)
 		time.Sleep(time.Minute)
-		mustShow(t, browser.Get("/dashboard"), outAbsolute)
+		browser.Get("/dashboard").MustShow(outAbsolute)
 	})
 }
 
@@ -236,14 +236,14 @@ func TestPageInTheLastMinuteRefreshesOnceAtTheEnd(t *testing.T) {
 		stayBusy(browser, 7*time.Hour+59*time.Minute)
 		page := waitForRefresh(t, browser, browser.Get("/notes"))
 		mustBeLogin(t, page)
-		mustShow(t, page, outAbsolute)
+		page.MustShow(outAbsolute)
 	})
 }
 
 func TestPageWithAFormNeverRefreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := loggedIn(t).Get("/notes/new")
-		mustShow(t, page, "<textarea")
+		page.MustShow("<textarea")
 		if got := page.Header.Get("Refresh"); got != "" {
 			t.Errorf("Refresh: %s would take away what is being typed", got)
 		}
@@ -254,8 +254,8 @@ func TestNoteIsSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t)
 		page := browser.Post("/notes", note("Tea & <b>biscuits</b>"))
-		mustBeAt(t, page, "/notes")
-		mustShow(t, page, "Tea &amp; &lt;b&gt;biscuits&lt;/b&gt;")
+		page.MustBeAt("/notes")
+		page.MustShow("Tea &amp; &lt;b&gt;biscuits&lt;/b&gt;")
 	})
 }
 
@@ -267,7 +267,7 @@ func TestSavingANoteIsActivity(t *testing.T) {
 			post(browser, "/notes", strings.NewReader(note(text).Encode()))
 		}
 		time.Sleep(15*time.Minute - 1)
-		mustShow(t, browser.Get("/notes"), "Tea")
+		browser.Get("/notes").MustShow("Tea")
 	})
 }
 
@@ -277,8 +277,8 @@ func TestNoteThatComesTooLateIsSavedByTheLogin(t *testing.T) {
 		browser.Get("/notes/new")
 		time.Sleep(15 * time.Minute)
 		page := browser.Post("/notes", note("</textarea>An hour's work"))
-		mustBe(t, page, http.StatusForbidden, outIdle)
-		mustBe(t, page, http.StatusForbidden, "Your note is not saved yet.")
+		page.MustBe(http.StatusForbidden, outIdle)
+		page.MustBe(http.StatusForbidden, "Your note is not saved yet.")
 		kept := typedInto(t, page)
 
 		wrong := credentials("admin", "", "/notes")
@@ -288,8 +288,8 @@ func TestNoteThatComesTooLateIsSavedByTheLogin(t *testing.T) {
 		right := credentials("admin", "password", "/notes")
 		right.Set("text", kept)
 		page = browser.Post("/login", right)
-		mustBeAt(t, page, "/notes")
-		mustShow(t, page, "&lt;/textarea&gt;An hour&#39;s work")
+		page.MustBeAt("/notes")
+		page.MustShow("&lt;/textarea&gt;An hour&#39;s work")
 	})
 }
 
@@ -300,8 +300,8 @@ func TestNotesAreBounded(t *testing.T) {
 			browser.Post("/notes", note(fmt.Sprintf("note %d.", n)))
 		}
 		page := browser.Get("/notes")
-		mustShow(t, page, "note 29.")
-		mustShow(t, page, "note 10.")
+		page.MustShow("note 29.")
+		page.MustShow("note 10.")
 		if strings.Contains(page.Body, "note 9.") {
 			t.Error("the thirtieth note did not push out the tenth")
 		}
@@ -320,7 +320,7 @@ func TestNotesOfManyTabsAtOnceAreAllKept(t *testing.T) {
 		tabs.Wait()
 		page := browser.Get("/notes")
 		for n := range 20 {
-			mustShow(t, page, fmt.Sprintf("note %d.", n))
+			page.MustShow(fmt.Sprintf("note %d.", n))
 		}
 	})
 }
@@ -336,11 +336,11 @@ func TestNoteThatCannotBeKeptComesBackToTheForm(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			browser := loggedIn(t)
 			page := browser.Post("/notes", note(text))
-			mustBe(t, page, http.StatusBadRequest, want)
+			page.MustBe(http.StatusBadRequest, want)
 			if got, want := typedInto(t, page), strings.ReplaceAll(text, "\r\n", "\n"); got != want {
 				t.Errorf("the form has %q, want %q", got, want)
 			}
-			mustShow(t, browser.Get("/notes"), "There are none.")
+			browser.Get("/notes").MustShow("There are none.")
 		})
 	}
 }
@@ -348,7 +348,7 @@ func TestNoteThatCannotBeKeptComesBackToTheForm(t *testing.T) {
 func TestLongestNoteIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, text := range []string{strings.Repeat("\U0001F375", 1000), strings.Repeat("x\r\n", 500)} {
-			mustBeAt(t, loggedIn(t).Post("/notes", note(text)), "/notes")
+			loggedIn(t).Post("/notes", note(text)).MustBeAt("/notes")
 		}
 	})
 }
@@ -358,7 +358,7 @@ func TestOddTextIsNoError(t *testing.T) {
 		browser := loggedIn(t)
 		for _, text := range []string{"\x00", "\xff\xfe", "{{.}}", "\u2028\u202e", "a\r\nSet-Cookie: x=1"} {
 			page := browser.Post("/notes", note(text))
-			mustBeAt(t, page, "/notes")
+			page.MustBeAt("/notes")
 		}
 	})
 }
@@ -370,8 +370,8 @@ func TestLoginLeadsBackToWhereYouWere(t *testing.T) {
 		browser := webtest.NewBrowser(t, site(t))
 		page := browser.Get(path)
 		mustBeLogin(t, page)
-		mustShow(t, page, hiddenNext(path))
-		mustBeAt(t, browser.Post("/login", credentials("admin", "password", path)), path)
+		page.MustShow(hiddenNext(path))
+		browser.Post("/login", credentials("admin", "password", path)).MustBeAt(path)
 	}
 }
 
@@ -379,7 +379,7 @@ func TestLoginWithAForeignNextLeadsToTheDashboard(t *testing.T) {
 	t.Parallel()
 	for _, next := range []string{"//evil.example", "https://evil.example/dashboard"} {
 		page := webtest.NewBrowser(t, site(t)).Post("/login", credentials("admin", "password", next))
-		mustBeAt(t, page, "/dashboard")
+		page.MustBeAt("/dashboard")
 	}
 }
 
@@ -406,22 +406,22 @@ func TestNextNeverLeadsElsewhere(t *testing.T) {
 		stranger := webtest.NewBrowser(t, browser.Handler)
 		for _, next := range elsewhere {
 			query := "?next=" + url.QueryEscape(next)
-			mustBeAt(t, browser.Post("/stay", url.Values{"next": {next}}), "/dashboard")
-			mustShow(t, browser.Get("/countdown"+query), hiddenNext("/dashboard"))
+			browser.Post("/stay", url.Values{"next": {next}}).MustBeAt("/dashboard")
+			browser.Get("/countdown" + query).MustShow(hiddenNext("/dashboard"))
 			if got := refreshAddress(t, browser.Get("/countdown"+query)); got != "/countdown?next=%2Fdashboard" {
 				t.Errorf("%q: the countdown refreshes to %s", next, got)
 			}
-			mustShow(t, stranger.Get("/login"+query), hiddenNext("/dashboard"))
-			mustShow(t, stranger.Get("/countdown"+query), hiddenNext("/dashboard"))
-			mustBe(t, stranger.Post("/login", credentials("", "", next)), http.StatusBadRequest, hiddenNext("/dashboard"))
-			mustShow(t, stranger.Post("/stay", url.Values{"next": {next}}), hiddenNext("/dashboard"))
+			stranger.Get("/login" + query).MustShow(hiddenNext("/dashboard"))
+			stranger.Get("/countdown" + query).MustShow(hiddenNext("/dashboard"))
+			stranger.Post("/login", credentials("", "", next)).MustBe(http.StatusBadRequest, hiddenNext("/dashboard"))
+			stranger.Post("/stay", url.Values{"next": {next}}).MustShow(hiddenNext("/dashboard"))
 		}
 	})
 }
 
 func TestOfARepeatedNextTheFirstCounts(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Get("/login?next=/notes&next=//evil.example")
-	mustShow(t, page, hiddenNext("/notes"))
+	page.MustShow(hiddenNext("/notes"))
 	if strings.Contains(page.Body, "evil") {
 		t.Error(page.Body)
 	}
@@ -429,7 +429,7 @@ func TestOfARepeatedNextTheFirstCounts(t *testing.T) {
 
 func TestNextInTheAddressOfAPostDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mustBeAt(t, loggedIn(t).Post("/stay?next=/notes", nil), "/dashboard")
+		loggedIn(t).Post("/stay?next=/notes", nil).MustBeAt("/dashboard")
 	})
 }
 
@@ -453,9 +453,9 @@ func TestOlderCookieEndsSooner(t *testing.T) {
 		older := browser.Cookie("/", "timeout")
 		stayBusy(browser, 14*time.Minute)
 		time.Sleep(time.Minute)
-		mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+		browser.Get("/dashboard").MustBeAt("/dashboard")
 		browser.SetCookie("timeout", older)
-		mustShow(t, browser.Get("/dashboard"), outIdle)
+		browser.Get("/dashboard").MustShow(outIdle)
 	})
 }
 
@@ -469,10 +469,10 @@ func TestCopyOutlivesALogoutByTheIdleTimeout(t *testing.T) {
 		thief := webtest.NewBrowser(t, browser.Handler)
 		thief.SetCookie("timeout", stolen)
 		time.Sleep(15*time.Minute - 1)
-		mustShow(t, thief.Get("/dashboard"), "Welcome to your dashboard, admin!")
+		thief.Get("/dashboard").MustShow("Welcome to your dashboard, admin!")
 		thief.SetCookie("timeout", stolen)
 		time.Sleep(time.Nanosecond)
-		mustShow(t, thief.Get("/dashboard"), outIdle)
+		thief.Get("/dashboard").MustShow(outIdle)
 	})
 }
 
@@ -484,9 +484,9 @@ func TestUsedCopyEndsWithTheEightHours(t *testing.T) {
 		thief.SetCookie("timeout", browser.Cookie("/", "timeout"))
 		browser.Post("/logout", nil)
 		stayBusy(thief, 8*time.Hour-time.Hour-1)
-		mustBeAt(t, thief.Get("/dashboard"), "/dashboard")
+		thief.Get("/dashboard").MustBeAt("/dashboard")
 		time.Sleep(time.Nanosecond)
-		mustShow(t, thief.Get("/dashboard"), outAbsolute)
+		thief.Get("/dashboard").MustShow(outAbsolute)
 	})
 }
 
@@ -494,9 +494,9 @@ func TestTheEightHoursBeginAgainWithALogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t)
 		time.Sleep(9 * time.Hour)
-		mustBeAt(t, browser.Post("/login", credentials("admin", "password", "")), "/dashboard")
+		browser.Post("/login", credentials("admin", "password", "")).MustBeAt("/dashboard")
 		stayBusy(browser, 8*time.Hour-1)
-		mustBeAt(t, browser.Get("/dashboard"), "/dashboard")
+		browser.Get("/dashboard").MustBeAt("/dashboard")
 	})
 }
 
@@ -539,7 +539,7 @@ func TestStateChangesTakeAPost(t *testing.T) {
 		cookie := browser.Cookie("/", "timeout")
 		time.Sleep(time.Minute)
 		for _, path := range []string{"/logout", "/stay"} {
-			mustBe(t, browser.Get(path), http.StatusMethodNotAllowed, "")
+			browser.Get(path).MustBe(http.StatusMethodNotAllowed, "")
 		}
 		if browser.Cookie("/", "timeout") != cookie {
 			t.Error("a GET changed the session")
@@ -557,7 +557,7 @@ func TestOtherSitesCannotPost(t *testing.T) {
 				r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader("text=x"))
 				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 				r.Header.Set(name, value)
-				mustBe(t, browser.Send(r), http.StatusForbidden, "")
+				browser.Send(r).MustBe(http.StatusForbidden, "")
 			}
 		}
 		if browser.Cookie("/", "timeout") != cookie {
@@ -571,12 +571,12 @@ func TestPagesAreStoredByNobody(t *testing.T) {
 		browser := loggedIn(t)
 		for _, path := range []string{"/dashboard", "/notes", "/notes/new", "/countdown", "/login"} {
 			page := browser.Get(path)
-			mustBeAt(t, page, path)
+			page.MustBeAt(path)
 			if got := page.Header.Get("Cache-Control"); got != "no-store" {
 				t.Errorf("%s: Cache-Control is %q", path, got)
 			}
 		}
-		mustShow(t, browser.Get("/login"), `href="/forget.css"`)
+		browser.Get("/login").MustShow(`href="/forget.css"`)
 		if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
 			t.Errorf("Clear-Site-Data is %s", got)
 		}
@@ -596,7 +596,7 @@ func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
 			go handler.ServeHTTP(unread{httptest.NewRecorder(), release}, r)
 		}
 		synctest.Wait()
-		mustBe(t, webtest.NewBrowser(t, handler).Post("/login", form), http.StatusForbidden, "Invalid credentials")
+		webtest.NewBrowser(t, handler).Post("/login", form).MustBe(http.StatusForbidden, "Invalid credentials")
 	})
 }
 
@@ -620,23 +620,23 @@ func TestBadLoginShowsTheFormAgain(t *testing.T) {
 		"username=x&password=s3cret&text=%20&next=/notes": "The note is empty.",
 	} {
 		page := post(browser, "/login", strings.NewReader(body))
-		mustBe(t, page, http.StatusBadRequest, want)
-		mustBe(t, page, http.StatusBadRequest, hiddenNext("/notes"))
+		page.MustBe(http.StatusBadRequest, want)
+		page.MustBe(http.StatusBadRequest, hiddenNext("/notes"))
 		if strings.Contains(page.Body, "<script") || strings.Contains(page.Body, "s3cret") {
 			t.Errorf("%s: %s", body, page.Body)
 		}
 	}
 	page := browser.Post("/login", credentials("admin", "letmein", "/notes"))
-	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
-	mustBe(t, page, http.StatusForbidden, hiddenNext("/notes"))
+	page.MustBe(http.StatusForbidden, "Invalid credentials")
+	page.MustBe(http.StatusForbidden, hiddenNext("/notes"))
 }
 
 func TestHugeOrDamagedFormIsRefused(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	for _, path := range []string{"/login", "/notes", "/stay"} {
 		huge := browser.Post(path, url.Values{"text": {strings.Repeat("x", 1<<20)}, "next": {"/notes"}})
-		mustBe(t, huge, http.StatusRequestEntityTooLarge, "too large")
-		mustBe(t, post(browser, path, strings.NewReader("next=%zz")), http.StatusBadRequest, "damaged")
+		huge.MustBe(http.StatusRequestEntityTooLarge, "too large")
+		post(browser, path, strings.NewReader("next=%zz")).MustBe(http.StatusBadRequest, "damaged")
 	}
 }
 
@@ -655,7 +655,7 @@ func TestAnotherIdleTimeoutIsKeptAndNamed(t *testing.T) {
 			if took := time.Since(start); took != idle {
 				t.Errorf("out after %v, want %v", took, idle)
 			}
-			mustShow(t, page, "You were logged out after "+words+" without activity.")
+			page.MustShow("You were logged out after " + words + " without activity.")
 		})
 	}
 }
@@ -716,7 +716,7 @@ func loggedIn(t *testing.T) *webtest.Browser {
 	}
 	browser := webtest.NewBrowser(t, site(t))
 	oneLogin.Do(func() {
-		mustBeAt(t, browser.Post("/login", credentials("admin", "password", "")), "/dashboard")
+		browser.Post("/login", credentials("admin", "password", "")).MustBeAt("/dashboard")
 		loginCookie = browser.Cookie("/", "timeout")
 	})
 	browser.SetCookie("timeout", loginCookie)
@@ -815,39 +815,20 @@ func isLogin(page webtest.Page) bool {
 
 func mustBeLogin(t *testing.T, page webtest.Page) {
 	t.Helper()
-	mustShow(t, page, `action="/login"`)
+	page.MustShow(`action="/login"`)
 	if !isLogin(page) {
 		t.Errorf("the login form is at %s", page.Path)
 	}
-}
-
-func mustBeAt(t *testing.T, page webtest.Page, path string) {
-	t.Helper()
-	if page.Status != http.StatusOK || page.Path != path {
-		t.Errorf("%d at %s, want %s", page.Status, page.Path, path)
-	}
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	mustBe(t, page, http.StatusOK, want)
 }
 
 // mustRead wants text whatever the tags are in it.
 func mustRead(t *testing.T, page webtest.Page, want string) {
 	t.Helper()
 	page.Body = strings.Join(strings.Fields(tag.ReplaceAllString(page.Body, " ")), " ")
-	mustShow(t, page, want)
+	page.MustShow(want)
 }
 
 var tag = regexp.MustCompile("<[^>]*>")
-
-func mustBe(t *testing.T, page webtest.Page, status int, want string) {
-	t.Helper()
-	if page.Status != status || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %s, want %d %q", page.Path, page.Status, page.Body, status, want)
-	}
-}
 
 // HMAC pads a short key with zero bytes, so this would be the same key.
 func TestPasswordWithZeroBytesIsAnother(t *testing.T) {

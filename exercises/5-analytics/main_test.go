@@ -178,7 +178,7 @@ func TestSessionEndsAfter30IdleMinutes(t *testing.T) {
 		readReport(t, handler).must(t, "Still open", "1")
 
 		time.Sleep(30 * time.Minute)
-		mustShow(t, browser.Get("/privacy"), "Nothing. The next page that you open begins a session.")
+		browser.Get("/privacy").MustShow("Nothing. The next page that you open begins a session.")
 		readReport(t, handler).must(t, "Still open", "0")
 
 		browser.Get("/about")
@@ -199,7 +199,7 @@ func TestVisitorSeesTheirOwnPath(t *testing.T) {
 	walk(t, handler, "/coffee")
 	browser := walk(t, handler, "/", "/tea", "/")
 	page := browser.Get("/privacy")
-	mustShow(t, page, "Pages in your session: 3.")
+	page.MustShow("Pages in your session: 3.")
 	if got := strings.Join(path(page), " "); got != "Home Tea Home" {
 		t.Errorf("the path is %s", got)
 	}
@@ -212,8 +212,8 @@ func TestPathIsTheLast50Pages(t *testing.T) {
 		browser.Get("/tea")
 	}
 	page := browser.Get("/privacy")
-	mustShow(t, page, "Pages in your session: 51.")
-	mustShow(t, page, "These are the last 50.")
+	page.MustShow("Pages in your session: 51.")
+	page.MustShow("These are the last 50.")
 	if got := path(page); len(got) != 50 || got[0] != "Cocoa" || got[49] != "Tea" {
 		t.Errorf("the path is %v", got)
 	}
@@ -314,7 +314,7 @@ func TestVisitorsWithoutCookiesFillNoMemory(t *testing.T) {
 	for range 100 {
 		walk(t, handler, "/cocoa")
 	}
-	mustShow(t, regular.Get("/privacy"), "Nothing.")
+	regular.Get("/privacy").MustShow("Nothing.")
 	regular.Get("/about")
 	report = readReport(t, handler)
 	report.must(t, "Still open", "3")
@@ -329,7 +329,7 @@ func TestWhoIsForgottenEndsNobodysSession(t *testing.T) {
 	regular := walk(t, handler, "/")
 	webtest.NewBrowser(t, handler).Post("/forget", nil)
 	webtest.NewBrowser(t, handler).Post("/opt-out", nil)
-	mustShow(t, regular.Get("/privacy"), "Pages in your session: 1.")
+	regular.Get("/privacy").MustShow("Pages in your session: 1.")
 	regular.Post("/forget", nil)
 	walk(t, handler, "/tea")
 	report := readReport(t, handler)
@@ -348,7 +348,7 @@ func TestForgetMeTakesThePathAndItsShareOfTheReport(t *testing.T) {
 			browser.Get("/about")
 		}
 		page := browser.Post("/forget", nil)
-		mustShow(t, page, "Nothing. The next page that you open begins a session.")
+		page.MustShow("Nothing. The next page that you open begins a session.")
 		if page.Path != "/privacy" || browser.Cookie("/", "analytics") != "" {
 			t.Errorf("%s, with the cookie %q", page.Path, browser.Cookie("/", "analytics"))
 		}
@@ -370,7 +370,7 @@ func TestForgetMeDoesNotReachSessionsThatAreOver(t *testing.T) {
 		browser := walk(t, handler, "/tea")
 		time.Sleep(30 * time.Minute)
 		browser.Get("/about")
-		mustShow(t, browser.Post("/forget", nil), "Sessions of yours that are over cannot be taken out of the sums")
+		browser.Post("/forget", nil).MustShow("Sessions of yours that are over cannot be taken out of the sums")
 		report := readReport(t, handler)
 		report.must(t, "Page views", "1")
 		report.must(t, "Tea", "1", "1", "1")
@@ -395,7 +395,7 @@ func TestOlderCookieCountsNothingAfterForgetMeOrOptOut(t *testing.T) {
 				if line := tab.Get("/tea").Header.Get("Set-Cookie"); line != "" {
 					t.Errorf("%s: the older tab sets %s, which undoes the choice", button, line)
 				}
-				mustShow(t, tab.Get("/privacy"), "Nothing.")
+				tab.Get("/privacy").MustShow("Nothing.")
 				tab.Post("/forget", nil)
 				tab.SetCookie("analytics", old)
 			}
@@ -435,7 +435,7 @@ func TestForgetMeBesideItsOwnViewsKeepsTheBooksBalanced(t *testing.T) {
 func TestOptOutForgetsAndStoresNothingButTheChoice(t *testing.T) {
 	handler := newSite(t)
 	browser := walk(t, handler, "/", "/tea")
-	mustShow(t, browser.Post("/opt-out", nil), "You are not counted. All that is kept is this choice")
+	browser.Post("/opt-out", nil).MustShow("You are not counted. All that is kept is this choice")
 	parts, err := session.Inspect(browser.Cookie("/", "analytics"))
 	if err != nil || string(parts.Payload) != `{"_permanent":true,"opted_out":true}` {
 		t.Errorf("payload %s, %v", parts.Payload, err)
@@ -483,7 +483,7 @@ func TestOptInBeginsANewSession(t *testing.T) {
 	browser := walk(t, handler, "/")
 	old := browser.Cookie("/", "analytics")
 	browser.Post("/opt-out", nil)
-	mustShow(t, browser.Post("/opt-in", nil), "Nothing. The next page that you open begins a session.")
+	browser.Post("/opt-in", nil).MustShow("Nothing. The next page that you open begins a session.")
 	browser.Get("/tea")
 	browser.Post("/opt-in", nil) // changes nothing
 	browser.Get("/tea")
@@ -499,7 +499,7 @@ func TestBrowserThatDeclinesIsTold(t *testing.T) {
 	for _, header := range []string{"DNT", "Sec-GPC"} {
 		r := httptest.NewRequest("GET", webtest.Origin+"/privacy", nil)
 		r.Header.Set(header, "1")
-		mustShow(t, webtest.NewBrowser(t, newSite(t)).Send(r), "You are not counted: your browser asks for that")
+		webtest.NewBrowser(t, newSite(t)).Send(r).MustShow("You are not counted: your browser asks for that")
 	}
 }
 
@@ -507,8 +507,8 @@ func TestEveryPageLeadsToTheNotice(t *testing.T) {
 	browser := webtest.NewBrowser(t, newSite(t))
 	for _, path := range []string{"/", "/tea", "/coffee", "/cocoa", "/brewing", "/about", "/report", "/privacy"} {
 		page := browser.Get(path)
-		mustShow(t, page, "This site remembers which of its pages you open")
-		mustShow(t, page, `<a href="/privacy">`)
+		page.MustShow("This site remembers which of its pages you open")
+		page.MustShow(`<a href="/privacy">`)
 		if regexp.MustCompile(`(src|href|action)="(https?:|//)|<script|url\(|@import`).MatchString(page.Body) {
 			t.Errorf("%s loads something from elsewhere", path)
 		}
@@ -519,7 +519,7 @@ func TestEveryPageLeadsToTheNotice(t *testing.T) {
 		`<form method="post" action="/forget"><button>Forget me</button>`,
 		`<form method="post" action="/opt-out"><button>Do not count me</button>`,
 	} {
-		mustShow(t, page, want)
+		page.MustShow(want)
 	}
 }
 
@@ -565,10 +565,10 @@ func TestCookieThatIsNotOursIsAStrangers(t *testing.T) {
 		handler := newSite(t)
 		browser := webtest.NewBrowser(t, handler)
 		browser.SetCookie("analytics", cookie)
-		mustShow(t, browser.Post("/forget", nil), "Nothing.")
+		browser.Post("/forget", nil).MustShow("Nothing.")
 		browser.SetCookie("analytics", cookie)
-		mustShow(t, browser.Get("/privacy"), "Nothing.")
-		mustShow(t, browser.Get("/tea"), "All of it is one plant.")
+		browser.Get("/privacy").MustShow("Nothing.")
+		browser.Get("/tea").MustShow("All of it is one plant.")
 		browser.Get("/cocoa")
 		if got := strings.Join(path(browser.Get("/privacy")), " "); got != "Tea Cocoa" {
 			t.Errorf("%s: the path is %q", name, got)
@@ -703,12 +703,5 @@ func (report tally) must(t *testing.T, row string, want ...string) {
 	t.Helper()
 	if got := report.rows[row]; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s is %v in the report, want %v", row, got, want)
-	}
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	if page.Status != 200 || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %s, want %q", page.Path, page.Status, page.Body, want)
 	}
 }

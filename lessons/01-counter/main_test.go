@@ -17,25 +17,25 @@ func TestEachVisitCounts(t *testing.T) {
 		"You have visited this page 2 times.",
 		"You have visited this page 3 times.",
 	} {
-		mustShow(t, browser.Get("/"), want)
+		browser.Get("/").MustShow(want)
 	}
 }
 
 func TestTwoRequestsWithoutTheCookieAreTwoStrangers(t *testing.T) {
 	handler := site(t, secret)
 	for range 2 {
-		mustShow(t, webtest.NewBrowser(t, handler).Get("/"), "visited this page 1 times")
+		webtest.NewBrowser(t, handler).Get("/").MustShow("visited this page 1 times")
 	}
 }
 
 func TestResetStartsAgainAndDeletesTheCookie(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	browser.Get("/")
-	mustShow(t, browser.Get("/reset"), "Visit count has been reset!")
+	browser.Get("/reset").MustShow("Visit count has been reset!")
 	if value := browser.Cookie("/", "counter"); value != "" {
 		t.Errorf("the cookie is still there: %s", value)
 	}
-	mustShow(t, browser.Get("/"), "visited this page 1 times")
+	browser.Get("/").MustShow("visited this page 1 times")
 }
 
 func TestSetCookieHasTheSafeAttributes(t *testing.T) {
@@ -60,21 +60,21 @@ func TestNobodyChangesTheCookie(t *testing.T) {
 	browser.Get("/")
 	_, rest, _ := strings.Cut(browser.Cookie("/", "counter"), ".")
 	browser.SetCookie("counter", "eyJ2aXNpdHMiOjk5OX0."+rest) // {"visits":999}
-	mustShow(t, browser.Get("/"), "visited this page 1 times")
+	browser.Get("/").MustShow("visited this page 1 times")
 }
 
 func TestRestartWithTheSecretKeepsTheCount(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	browser.Get("/")
 	browser.Handler = site(t, secret)
-	mustShow(t, browser.Get("/"), "visited this page 2 times")
+	browser.Get("/").MustShow("visited this page 2 times")
 }
 
 func TestRestartWithAnotherSecretStartsAgain(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	browser.Get("/")
 	browser.Handler = site(t, session.NewSecret())
-	mustShow(t, browser.Get("/"), "visited this page 1 times")
+	browser.Get("/").MustShow("visited this page 1 times")
 }
 
 func TestTwoProcessesShareSessionsByTheSecret(t *testing.T) {
@@ -82,7 +82,7 @@ func TestTwoProcessesShareSessionsByTheSecret(t *testing.T) {
 	browser := webtest.NewBrowser(t, nil)
 	for i, want := range []string{"1 times", "2 times", "3 times", "4 times"} {
 		browser.Handler = processes[i%2]
-		mustShow(t, browser.Get("/"), want)
+		browser.Get("/").MustShow(want)
 	}
 }
 
@@ -92,7 +92,7 @@ func TestIconIsNoVisit(t *testing.T) {
 	if page := browser.Get("/favicon.ico"); page.Status != 404 {
 		t.Errorf("status %d, want 404", page.Status)
 	}
-	mustShow(t, browser.Get("/"), "visited this page 2 times")
+	browser.Get("/").MustShow("visited this page 2 times")
 }
 
 func TestShortSecretIsRefused(t *testing.T) {
@@ -111,11 +111,4 @@ func site(t *testing.T, secret []byte) http.Handler {
 		t.Fatal(err)
 	}
 	return newHandler(sessions)
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	if page.Status != 200 || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %s, want %q", page.Path, page.Status, page.Body, want)
-	}
 }

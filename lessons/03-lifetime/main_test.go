@@ -14,13 +14,13 @@ import (
 
 func TestPermanentLoginAsksTheBrowserForSevenDays(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Get("/login")
-	mustShow(t, page, "You are now logged in!")
+	page.MustShow("You are now logged in!")
 	mustSet(t, page, "Path=/; Max-Age=604800; HttpOnly; SameSite=Lax")
 }
 
 func TestBrowserLoginAsksForNoTime(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Get("/login?browser")
-	mustShow(t, page, "You are now logged in!")
+	page.MustShow("You are now logged in!")
 	mustSet(t, page, "Path=/; HttpOnly; SameSite=Lax")
 }
 
@@ -28,24 +28,24 @@ func TestPermanentSessionOutlivesTheBrowser(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/login")
 	browser.Restart()
-	mustShow(t, browser.Get("/"), "You are logged in")
+	browser.Get("/").MustShow("You are logged in")
 }
 
 func TestBrowserSessionEndsWithTheBrowser(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/login?browser")
-	mustShow(t, browser.Get("/"), "You are logged in")
+	browser.Get("/").MustShow("You are logged in")
 	browser.Restart()
-	mustShow(t, browser.Get("/"), "There is no session")
+	browser.Get("/").MustShow("There is no session")
 }
 
 func TestLaterLoginDecidesTheKind(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/login")
 	browser.Get("/login?browser")
-	mustShow(t, browser.Get("/"), "This is a browser session")
+	browser.Get("/").MustShow("This is a browser session")
 	browser.Restart()
-	mustShow(t, browser.Get("/"), "There is no session")
+	browser.Get("/").MustShow("There is no session")
 }
 
 // In a bubble of synctest it is midnight UTC on Saturday, 1 January 2000.
@@ -53,11 +53,11 @@ func TestLaterLoginDecidesTheKind(t *testing.T) {
 func TestPageSaysWhichKindItIsAndWhenItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := webtest.NewBrowser(t, site(t))
-		mustShow(t, browser.Get("/"), "There is no session")
+		browser.Get("/").MustShow("There is no session")
 		for path, kind := range map[string]string{"/login": "a permanent session", "/login?browser": "a browser session"} {
 			browser.Get(path)
-			mustShow(t, browser.Get("/"), kind)
-			mustShow(t, browser.Get("/"), "refuses it after Sat, 08 Jan 2000 00:00:00 UTC")
+			browser.Get("/").MustShow(kind)
+			browser.Get("/").MustShow("refuses it after Sat, 08 Jan 2000 00:00:00 UTC")
 		}
 	})
 }
@@ -73,7 +73,7 @@ func TestServerRefusesACookieKeptPastItsTime(t *testing.T) {
 			t.Errorf("the browser did not honour Max-Age: %s", value)
 		}
 		browser.SetCookie("lifetime", kept) // as a browser would that does not care
-		mustShow(t, browser.Get("/"), "There is no session")
+		browser.Get("/").MustShow("There is no session")
 	})
 }
 
@@ -82,7 +82,7 @@ func TestCookieHoldsToTheLastSecond(t *testing.T) {
 		browser := webtest.NewBrowser(t, site(t))
 		browser.Get("/login?browser")
 		time.Sleep(week)
-		mustShow(t, browser.Get("/"), "You are logged in")
+		browser.Get("/").MustShow("You are logged in")
 	})
 }
 
@@ -94,7 +94,7 @@ func TestBrowserSessionEndsInABrowserThatNeverCloses(t *testing.T) {
 		if browser.Cookie("/", "lifetime") == "" {
 			t.Error("the browser dropped the cookie by itself")
 		}
-		mustShow(t, browser.Get("/"), "There is no session")
+		browser.Get("/").MustShow("There is no session")
 	})
 }
 
@@ -108,7 +108,7 @@ func TestNobodyMovesTheEnd(t *testing.T) {
 		browser.Get("/login")
 		fresh := strings.Split(browser.Cookie("/", "lifetime"), ".")
 		browser.SetCookie("lifetime", old[0]+"."+fresh[1]+"."+old[2]) // today's timestamp
-		mustShow(t, browser.Get("/"), "There is no session")
+		browser.Get("/").MustShow("There is no session")
 	})
 }
 
@@ -118,7 +118,7 @@ func TestUseMovesTheEndOfAPermanentSession(t *testing.T) {
 		browser.Get("/login")
 		for range 4 {
 			time.Sleep(5 * 24 * time.Hour)
-			mustShow(t, browser.Get("/"), "You are logged in")
+			browser.Get("/").MustShow("You are logged in")
 		}
 	})
 }
@@ -128,7 +128,7 @@ func TestUseLeavesTheEndOfABrowserSession(t *testing.T) {
 		browser := webtest.NewBrowser(t, site(t))
 		browser.Get("/login?browser")
 		time.Sleep(5 * 24 * time.Hour)
-		mustShow(t, browser.Get("/"), "refuses it after Sat, 08 Jan 2000 00:00:00 UTC")
+		browser.Get("/").MustShow("refuses it after Sat, 08 Jan 2000 00:00:00 UTC")
 	})
 }
 
@@ -143,22 +143,22 @@ func TestLookingChangesNothing(t *testing.T) {
 func TestPopLeavesTheOtherValuesAndTheCookie(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/login")
-	mustShow(t, browser.Get("/logout"), "You have been logged out!")
+	browser.Get("/logout").MustShow("You have been logged out!")
 	mustHold(t, browser, `{"_permanent":true,"logins":1}`)
-	mustShow(t, browser.Get("/"), "You are not logged in")
+	browser.Get("/").MustShow("You are not logged in")
 	browser.Get("/login")
-	mustShow(t, browser.Get("/"), "Logins: 2")
+	browser.Get("/").MustShow("Logins: 2")
 }
 
 func TestClearLeavesNothing(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/login")
 	page := browser.Get("/logout?all")
-	mustShow(t, page, "You have been logged out!")
+	page.MustShow("You have been logged out!")
 	mustSet(t, page, "Path=/; Max-Age=0; HttpOnly; SameSite=Lax")
-	mustShow(t, browser.Get("/"), "There is no session")
+	browser.Get("/").MustShow("There is no session")
 	browser.Get("/login")
-	mustShow(t, browser.Get("/"), "Logins: 1")
+	browser.Get("/").MustShow("Logins: 1")
 }
 
 func TestPopOfTheLastValueDeletesTheCookieToo(t *testing.T) {
@@ -169,7 +169,7 @@ func TestPopOfTheLastValueDeletesTheCookieToo(t *testing.T) {
 	}))
 	browser.Get("/")
 	browser.Handler = site(t)
-	mustShow(t, browser.Get("/"), "You are logged in")
+	browser.Get("/").MustShow("You are logged in")
 	mustSet(t, browser.Get("/logout"), "Path=/; Max-Age=0; HttpOnly; SameSite=Lax")
 }
 
@@ -179,13 +179,13 @@ func TestLogoutDoesNotEndACopyOfTheCookie(t *testing.T) {
 	copied := browser.Cookie("/", "lifetime")
 	browser.Get("/logout?all")
 	browser.SetCookie("lifetime", copied)
-	mustShow(t, browser.Get("/"), "You are logged in")
+	browser.Get("/").MustShow("You are logged in")
 }
 
 func TestLogoutWithoutASessionIsHarmless(t *testing.T) {
 	for _, path := range []string{"/logout", "/logout?all"} {
 		page := webtest.NewBrowser(t, site(t)).Get(path)
-		mustShow(t, page, "You have been logged out!")
+		page.MustShow("You have been logged out!")
 		if line := page.Header.Get("Set-Cookie"); line != "" {
 			t.Errorf("%s sets a cookie: %s", path, line)
 		}
@@ -200,9 +200,9 @@ func TestAnotherShapeIsNotLoggedIn(t *testing.T) {
 	}))
 	browser.Get("/")
 	browser.Handler = site(t)
-	mustShow(t, browser.Get("/"), "You are not logged in")
+	browser.Get("/").MustShow("You are not logged in")
 	browser.Get("/login")
-	mustShow(t, browser.Get("/"), "Logins: 1")
+	browser.Get("/").MustShow("Logins: 1")
 }
 
 var secret = bytes.Repeat([]byte("s"), 32)
@@ -229,13 +229,6 @@ func keep(t *testing.T, set func(*session.Session)) http.Handler {
 	return newSessions(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		set(session.From(r))
 	}))
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	if page.Status != 200 || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %s, want %q", page.Path, page.Status, page.Body, want)
-	}
 }
 
 // mustSet checks the attributes of the page's Set-Cookie.

@@ -24,12 +24,12 @@ func TestDashboardWithoutSessionGoesToLogin(t *testing.T) {
 		}
 	}
 	page := browser.Send(httptest.NewRequest("GET", webtest.Origin+"/dashboard", nil))
-	mustBe(t, page, http.StatusSeeOther, "")
+	page.MustBe(http.StatusSeeOther, "")
 }
 
 func TestLoginPageAnnouncesTheDemoAccount(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Get("/login")
-	mustShow(t, page, "The demo account is <b>admin</b>, its password is <b>password</b>.")
+	page.MustShow("The demo account is <b>admin</b>, its password is <b>password</b>.")
 }
 
 // The tests that take a hash run side by side, as a hash is made to be slow.
@@ -37,11 +37,11 @@ func TestLoginLeadsToTheDashboard(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, site(t))
 	page := browser.Post("/login", credentials("admin", "password"))
-	mustShow(t, page, "Welcome to your dashboard, admin!")
+	page.MustShow("Welcome to your dashboard, admin!")
 	if page.Path != "/dashboard" {
 		t.Errorf("login leads to %s", page.Path)
 	}
-	mustShow(t, browser.Get("/dashboard"), "Welcome to your dashboard, admin!")
+	browser.Get("/dashboard").MustShow("Welcome to your dashboard, admin!")
 	mustHold(t, browser, `{"username":"admin"}`)
 }
 
@@ -61,8 +61,8 @@ func TestWrongLoginShowsTheFormAgain(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, site(t))
 	page := browser.Post("/login", credentials("admin", "letmein"))
-	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
-	mustBe(t, page, http.StatusForbidden, `value="admin"`)
+	page.MustBe(http.StatusForbidden, "Invalid credentials")
+	page.MustBe(http.StatusForbidden, `value="admin"`)
 	if strings.Contains(page.Body, "letmein") {
 		t.Error("the password came back")
 	}
@@ -80,8 +80,8 @@ func TestUnknownUserGetsTheSameAnswerForTheSameWork(t *testing.T) {
 	if took := time.Since(start); took < 5*time.Millisecond {
 		t.Errorf("answered after %v, which is too soon for %d rounds", took, rounds)
 	}
-	mustBe(t, page, http.StatusForbidden, "Invalid credentials")
-	mustBe(t, page, http.StatusForbidden, `value="nobody"`)
+	page.MustBe(http.StatusForbidden, "Invalid credentials")
+	page.MustBe(http.StatusForbidden, `value="nobody"`)
 }
 
 func TestMissingFieldIsNamed(t *testing.T) {
@@ -95,18 +95,18 @@ func TestMissingFieldIsNamed(t *testing.T) {
 		"":                         "The username is missing.",
 		"username=%zz":             "The form is damaged, or too large.",
 	} {
-		mustBe(t, post(browser, "/login", strings.NewReader(body)), http.StatusBadRequest, want)
+		post(browser, "/login", strings.NewReader(body)).MustBe(http.StatusBadRequest, want)
 	}
 }
 
 func TestPasswordInTheAddressDoesNotCount(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Post("/login?username=admin&password=password", nil)
-	mustBe(t, page, http.StatusBadRequest, "The username is missing.")
+	page.MustBe(http.StatusBadRequest, "The username is missing.")
 }
 
 func TestHugeFormIsRefused(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Post("/login", credentials(strings.Repeat("x", 1<<20), "password"))
-	mustBe(t, page, http.StatusBadRequest, "The form is damaged, or too large.")
+	page.MustBe(http.StatusBadRequest, "The form is damaged, or too large.")
 	if len(page.Body) > 10_000 {
 		t.Errorf("answered with %d bytes", len(page.Body))
 	}
@@ -121,7 +121,7 @@ func TestTypedHTMLStaysText(t *testing.T) {
 
 func TestDashboardIsStoredByNobody(t *testing.T) {
 	page := loggedIn(t).Get("/dashboard")
-	mustShow(t, page, "Welcome")
+	page.MustShow("Welcome")
 	if got := page.Header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control is %q", got)
 	}
@@ -158,7 +158,7 @@ func TestLogoutDeletesTheCookie(t *testing.T) {
 
 func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
-	mustShow(t, browser.Get("/login"), `href="/forget.css"`)
+	browser.Get("/login").MustShow(`href="/forget.css"`)
 	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
 		t.Errorf("Clear-Site-Data is %s", got)
 	}
@@ -166,8 +166,8 @@ func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
 
 func TestLogoutTakesAPost(t *testing.T) {
 	browser := loggedIn(t)
-	mustBe(t, browser.Get("/logout"), http.StatusMethodNotAllowed, "")
-	mustShow(t, browser.Get("/dashboard"), "Welcome")
+	browser.Get("/logout").MustBe(http.StatusMethodNotAllowed, "")
+	browser.Get("/dashboard").MustShow("Welcome")
 }
 
 // What no client-side session can prevent: the server remembers nothing, so it
@@ -180,7 +180,7 @@ func TestCopiedCookieStillWorksAfterLogout(t *testing.T) {
 
 		thief := webtest.NewBrowser(t, site(t))
 		thief.SetCookie("auth", stolen)
-		mustShow(t, thief.Get("/dashboard"), "Welcome to your dashboard, admin!")
+		thief.Get("/dashboard").MustShow("Welcome to your dashboard, admin!")
 
 		time.Sleep(31*24*time.Hour + time.Second)
 		if page := thief.Get("/dashboard"); page.Path != "/login" {
@@ -205,7 +205,7 @@ func TestOtherSitesCannotLogInOrOut(t *testing.T) {
 			}
 		}
 	}
-	mustShow(t, browser.Get("/dashboard"), "Welcome")
+	browser.Get("/dashboard").MustShow("Welcome")
 }
 
 // HMAC pads a short key with zero bytes, so this would be the same key.
@@ -284,7 +284,7 @@ func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
 		}
 		synctest.Wait()
 		page := webtest.NewBrowser(t, handler).Post("/login", credentials("admin", "wrong"))
-		mustBe(t, page, http.StatusForbidden, "Invalid credentials")
+		page.MustBe(http.StatusForbidden, "Invalid credentials")
 	})
 }
 
@@ -298,7 +298,7 @@ func TestSlowFormsHoldNobodyUp(t *testing.T) {
 		}
 		synctest.Wait()
 		page := webtest.NewBrowser(t, handler).Post("/login", nil)
-		mustBe(t, page, http.StatusBadRequest, "The username is missing.")
+		page.MustBe(http.StatusBadRequest, "The username is missing.")
 	})
 }
 
@@ -371,17 +371,5 @@ func mustHold(t *testing.T, browser *webtest.Browser, want string) {
 	parts, err := session.Inspect(browser.Cookie("/", "auth"))
 	if err != nil || string(parts.Payload) != want {
 		t.Errorf("payload %s, %v, want %s", parts.Payload, err, want)
-	}
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	mustBe(t, page, http.StatusOK, want)
-}
-
-func mustBe(t *testing.T, page webtest.Page, status int, want string) {
-	t.Helper()
-	if page.Status != status || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %s, want %d %q", page.Path, page.Status, page.Body, status, want)
 	}
 }

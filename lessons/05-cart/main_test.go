@@ -15,9 +15,9 @@ import (
 func TestProductsHaveNamesAndPrices(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	for _, want := range []string{"Laptop - $999.99", "Smartphone - $499.99", "Headphones - $99.99"} {
-		mustShow(t, browser.Get("/products"), want)
+		browser.Get("/products").MustShow(want)
 	}
-	mustShow(t, browser.Get("/"), "<h1>Products</h1>")
+	browser.Get("/").MustShow("<h1>Products</h1>")
 }
 
 func TestCartCountsMultipliesAndAddsUp(t *testing.T) {
@@ -26,11 +26,11 @@ func TestCartCountsMultipliesAndAddsUp(t *testing.T) {
 		add(t, browser, id)
 	}
 	page := browser.Get("/cart")
-	mustShow(t, page, "Laptop x 2 = $1999.98")
-	mustShow(t, page, "Headphones x 1 = $99.99")
-	mustShow(t, page, "Total: $2099.97")
-	mustNotShow(t, page, "Smartphone")
-	mustNotShow(t, page, "no longer sold")
+	page.MustShow("Laptop x 2 = $1999.98")
+	page.MustShow("Headphones x 1 = $99.99")
+	page.MustShow("Total: $2099.97")
+	page.MustNotShow("Smartphone")
+	page.MustNotShow("no longer sold")
 }
 
 func TestCookieHoldsIDsAndQuantitiesOnly(t *testing.T) {
@@ -59,8 +59,8 @@ func TestUnknownProductIsNotFoundAndNothingIsStored(t *testing.T) {
 		"99999999999999999999", strings.Repeat("9", 5000), "%3Cscript%3E",
 	} {
 		page := browser.Post("/add_to_cart/"+id, nil)
-		mustBe(t, page, http.StatusNotFound, "There is no such product.")
-		mustNotShow(t, page, "<script")
+		page.MustBe(http.StatusNotFound, "There is no such product.")
+		page.MustNotShow("<script")
 	}
 	if value := browser.Cookie("/", "cart"); value != "" {
 		t.Errorf("stored %s", value)
@@ -73,21 +73,21 @@ func TestCartHoldsTenOfAProductAndLosesNothing(t *testing.T) {
 		add(t, browser, "1")
 	}
 	page := browser.Post("/add_to_cart/1", nil)
-	mustBe(t, page, http.StatusBadRequest, "Laptop was not added: your cart has 10, which is the most.")
+	page.MustBe(http.StatusBadRequest, "Laptop was not added: your cart has 10, which is the most.")
 	add(t, browser, "2")
 	page = browser.Get("/cart")
-	mustShow(t, page, "Laptop x 10 = $9999.90")
-	mustShow(t, page, "Smartphone x 1 = $499.99")
+	page.MustShow("Laptop x 10 = $9999.90")
+	page.MustShow("Smartphone x 1 = $499.99")
 }
 
 func TestEmptyCartSaysSo(t *testing.T) {
-	mustShow(t, webtest.NewBrowser(t, site(t)).Get("/cart"), "Your cart is empty")
+	webtest.NewBrowser(t, site(t)).Get("/cart").MustShow("Your cart is empty")
 }
 
 func TestAddingTakesAPost(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
-	mustBe(t, browser.Get("/add_to_cart/1"), http.StatusMethodNotAllowed, "")
-	mustShow(t, browser.Get("/cart"), "Your cart is empty")
+	browser.Get("/add_to_cart/1").MustBe(http.StatusMethodNotAllowed, "")
+	browser.Get("/cart").MustShow("Your cart is empty")
 }
 
 func TestOtherSitesCannotAddOrOrder(t *testing.T) {
@@ -96,26 +96,26 @@ func TestOtherSitesCannotAddOrOrder(t *testing.T) {
 	for _, path := range []string{"/add_to_cart/1", "/checkout"} {
 		r := httptest.NewRequest("POST", webtest.Origin+path, nil)
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
-		mustBe(t, browser.Send(r), http.StatusForbidden, "")
+		browser.Send(r).MustBe(http.StatusForbidden, "")
 	}
-	mustShow(t, browser.Get("/cart"), "Laptop x 1 = $999.99")
+	browser.Get("/cart").MustShow("Laptop x 1 = $999.99")
 }
 
 func TestWithdrawnProductIsShownAsGone(t *testing.T) {
 	browser := withCart(t, `{"1":1,"7":3}`)
 	for _, path := range []string{"/cart", "/checkout"} {
 		page := browser.Get(path)
-		mustShow(t, page, "Product 7 is no longer sold, and not counted.")
-		mustShow(t, page, "Total: $999.99")
+		page.MustShow("Product 7 is no longer sold, and not counted.")
+		page.MustShow("Total: $999.99")
 	}
 }
 
 func TestCartOfWithdrawnProductsIsNoOrder(t *testing.T) {
 	browser := withCart(t, `{"7":3}`)
 	for _, page := range []webtest.Page{browser.Get("/checkout"), browser.Post("/checkout", nil)} {
-		mustShow(t, page, "Your cart is empty")
-		mustShow(t, page, "Product 7 is no longer sold, and not counted.")
-		mustNotShow(t, page, "is placed")
+		page.MustShow("Your cart is empty")
+		page.MustShow("Product 7 is no longer sold, and not counted.")
+		page.MustNotShow("is placed")
 	}
 }
 
@@ -132,32 +132,32 @@ func TestOldCartsAreReadWithCare(t *testing.T) {
 		`{"<script>":1}`:         "Product &lt;script&gt; is no longer sold",
 	} {
 		browser := withCart(t, stored)
-		mustShow(t, browser.Get("/cart"), want)
+		browser.Get("/cart").MustShow(want)
 		add(t, browser, "2")
-		mustShow(t, browser.Get("/cart"), "Smartphone x 1 = $499.99")
+		browser.Get("/cart").MustShow("Smartphone x 1 = $499.99")
 	}
 }
 
 func TestNegativeQuantityBecomesOneWhenAdded(t *testing.T) {
 	browser := withCart(t, `{"1":-5}`)
 	add(t, browser, "1")
-	mustShow(t, browser.Get("/cart"), "Laptop x 1 = $999.99")
+	browser.Get("/cart").MustShow("Laptop x 1 = $999.99")
 }
 
 func TestOrderPageShowsWhatIsOrdered(t *testing.T) {
 	browser := withCart(t, `{"1":2,"3":1}`)
 	page := browser.Get("/checkout")
-	mustShow(t, page, "Laptop x 2 = $1999.98")
-	mustShow(t, page, "Total: $2099.97")
-	mustShow(t, page, "Place order")
-	mustShow(t, browser.Get("/cart"), "Laptop x 2") // looking is not ordering
+	page.MustShow("Laptop x 2 = $1999.98")
+	page.MustShow("Total: $2099.97")
+	page.MustShow("Place order")
+	browser.Get("/cart").MustShow("Laptop x 2") // looking is not ordering
 }
 
 func TestPlacingTheOrderEmptiesTheCart(t *testing.T) {
 	browser := withCart(t, `{"1":2,"3":1}`)
 	page := browser.Post("/checkout", nil)
-	mustShow(t, page, "Order 1 is placed, its total is $2099.97. Thank you!")
-	mustShow(t, page, "Your cart is empty")
+	page.MustShow("Order 1 is placed, its total is $2099.97. Thank you!")
+	page.MustShow("Your cart is empty")
 	if page.Path != "/cart" {
 		t.Errorf("the order leads to %s", page.Path)
 	}
@@ -166,12 +166,12 @@ func TestPlacingTheOrderEmptiesTheCart(t *testing.T) {
 func TestEmptyCartIsNoOrder(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	for _, page := range []webtest.Page{browser.Get("/checkout"), browser.Post("/checkout", nil)} {
-		mustShow(t, page, "Your cart is empty")
-		mustNotShow(t, page, "is placed")
+		page.MustShow("Your cart is empty")
+		page.MustNotShow("is placed")
 	}
 	add(t, browser, "3")
-	mustShow(t, browser.Post("/checkout", nil), "Order 1 is placed")
-	mustShow(t, browser.Post("/checkout", nil), "Order 1 is placed") // still the only one
+	browser.Post("/checkout", nil).MustShow("Order 1 is placed")
+	browser.Post("/checkout", nil).MustShow("Order 1 is placed") // still the only one
 }
 
 // What no client-side session can prevent: the server does not remember which
@@ -179,9 +179,9 @@ func TestEmptyCartIsNoOrder(t *testing.T) {
 func TestOlderCookiePlacesTheOrderAgain(t *testing.T) {
 	browser := withCart(t, `{"1":2}`)
 	older := browser.Cookie("/", "cart")
-	mustShow(t, browser.Post("/checkout", nil), "Order 1 is placed, its total is $1999.98.")
+	browser.Post("/checkout", nil).MustShow("Order 1 is placed, its total is $1999.98.")
 	browser.SetCookie("cart", older)
-	mustShow(t, browser.Post("/checkout", nil), "Order 2 is placed, its total is $1999.98.")
+	browser.Post("/checkout", nil).MustShow("Order 2 is placed, its total is $1999.98.")
 }
 
 var secret = bytes.Repeat([]byte("s"), 32)
@@ -221,24 +221,5 @@ func withCart(t *testing.T, stored string) *webtest.Browser {
 
 func add(t *testing.T, browser *webtest.Browser, id string) {
 	t.Helper()
-	mustShow(t, browser.Post("/add_to_cart/"+id, nil), "<h1>Products</h1>")
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	mustBe(t, page, http.StatusOK, want)
-}
-
-func mustNotShow(t *testing.T, page webtest.Page, unwanted string) {
-	t.Helper()
-	if strings.Contains(page.Body, unwanted) {
-		t.Errorf("%s: %s, which has %q", page.Path, page.Body, unwanted)
-	}
-}
-
-func mustBe(t *testing.T, page webtest.Page, status int, want string) {
-	t.Helper()
-	if page.Status != status || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %s, want %d %q", page.Path, page.Status, page.Body, status, want)
-	}
+	browser.Post("/add_to_cart/"+id, nil).MustShow("<h1>Products</h1>")
 }

@@ -25,7 +25,7 @@ func TestChoicesChangeThePage(t *testing.T) {
 	if page.Path != "/styled_page" {
 		t.Errorf("Save Preferences leads to %s", page.Path)
 	}
-	mustShow(t, page, "This page is displayed with your chosen theme (dark) and font size (large).")
+	page.MustShow("This page is displayed with your chosen theme (dark) and font size (large).")
 	mustLook(t, page, "dark", "large")
 }
 
@@ -43,7 +43,7 @@ func TestEveryOptionCanBeChosenAndHasAClass(t *testing.T) {
 		}
 	}
 	for _, o := range append(append([]option(nil), themes...), fontSizes...) {
-		mustShow(t, browser.Get("/styled_page"), "."+o.Value+" {")
+		browser.Get("/styled_page").MustShow("." + o.Value + " {")
 	}
 }
 
@@ -56,7 +56,7 @@ func TestColoursAndSizesAreTheTutorials(t *testing.T) {
 		".medium { font-size: 18px }",
 		".large { font-size: 22px }",
 	} {
-		mustShow(t, page, rule)
+		page.MustShow(rule)
 	}
 }
 
@@ -77,9 +77,9 @@ func TestTheStylesheetIsTheSameForEveryChoice(t *testing.T) {
 
 func TestTheSystemsDarkModeDoesNotOverrideTheChoice(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
-	mustShow(t, browser.Get("/styled_page"), `<meta name="color-scheme" content="only light">`)
-	mustShow(t, browser.Post("/preferences", choose("dark", "large")), `<meta name="color-scheme" content="only dark">`)
-	mustShow(t, browser.Get("/preferences"), `<meta name="color-scheme" content="light dark">`)
+	browser.Get("/styled_page").MustShow(`<meta name="color-scheme" content="only light">`)
+	browser.Post("/preferences", choose("dark", "large")).MustShow(`<meta name="color-scheme" content="only dark">`)
+	browser.Get("/preferences").MustShow(`<meta name="color-scheme" content="light dark">`)
 }
 
 func TestPostIsAnsweredBySeeOther(t *testing.T) {
@@ -339,13 +339,6 @@ func mustSelect(t *testing.T, page webtest.Page, theme, size string) {
 // mustLook wants the styled page in this theme and size, in words and in looks.
 func mustLook(t *testing.T, page webtest.Page, theme, size string) {
 	t.Helper()
-	mustShow(t, page, `<body class="`+theme+` `+size+`">`)
-	mustShow(t, page, "your chosen theme ("+theme+") and font size ("+size+").")
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	if page.Status != 200 || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %s, want %q", page.Path, page.Status, page.Body, want)
-	}
+	page.MustShow(`<body class="` + theme + ` ` + size + `">`)
+	page.MustShow("your chosen theme (" + theme + ") and font size (" + size + ").")
 }

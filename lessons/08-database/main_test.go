@@ -32,26 +32,26 @@ func TestLargerAmountsOfDataAreKept(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	text := strings.Repeat("ü<\n", 50_000) // 200 kB
 	page := browser.Post("/note", url.Values{"note": {text}})
-	mustShow(t, page, "It has 200000 bytes.")
-	mustShow(t, page, html.EscapeString(text))
+	page.MustShow("It has 200000 bytes.")
+	page.MustShow(html.EscapeString(text))
 }
 
 func TestSampleHasTwoHundredKilobytes(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	page := browser.Post("/note", url.Values{"note": {"mine"}, "sample": {"yes"}})
-	mustShow(t, page, "It has 200000 bytes.")
-	mustShow(t, page, "so there would be\n      none.")
+	page.MustShow("It has 200000 bytes.")
+	page.MustShow("so there would be\n      none.")
 }
 
 func TestDataIsNotSentWithEveryRequest(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	mustShow(t, browser.Get("/"), "no cookie")
+	browser.Get("/").MustShow("no cookie")
 	short := len(browser.Cookie("/", cookieName))
 	page := browser.Post("/note", url.Values{"sample": {"yes"}})
 	if long := len(browser.Cookie("/", cookieName)); long != short || long > 100 {
 		t.Errorf("a cookie of %d bytes became one of %d", short, long)
 	}
-	mustShow(t, page, fmt.Sprintf("%d bytes: the session ID", len("database=")+short))
+	page.MustShow(fmt.Sprintf("%d bytes: the session ID", len("database=")+short))
 }
 
 // The page computes what a client-side session would send. Here one sends it.
@@ -77,7 +77,7 @@ func TestPageTellsWhatAClientSideCookieWouldTake(t *testing.T) {
 
 	store := memstore.New()
 	browser := visitor(t, store, func(s *session.Session) { fill(s); visits.Set(s, 1) })
-	mustShow(t, browser.Get("/"), fmt.Sprintf("would take %d bytes", len(c.Name+"="+c.Value)))
+	browser.Get("/").MustShow(fmt.Sprintf("would take %d bytes", len(c.Name+"="+c.Value)))
 }
 
 func TestSessionOutlivesTheProgram(t *testing.T) {
@@ -85,14 +85,14 @@ func TestSessionOutlivesTheProgram(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, files(t, dir)))
 	browser.Get("/")
 	browser.Handler = site(t, files(t, dir))
-	mustShow(t, browser.Get("/"), "You have visited this page 2 times.")
+	browser.Get("/").MustShow("You have visited this page 2 times.")
 }
 
 func TestSessionInMemoryEndsWithTheProgram(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	browser.Get("/")
 	browser.Handler = site(t, memstore.New())
-	mustShow(t, browser.Get("/"), "You have visited this page 1 times.")
+	browser.Get("/").MustShow("You have visited this page 1 times.")
 }
 
 // A database has no part in this: the browser keeps the ID or it does not.
@@ -123,7 +123,7 @@ func TestSessionsAreListedWithTheirTimes(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		phone := signedInAt(t, store)
 		time.Sleep(5 * time.Minute)
-		mustBeAt(t, phone.Get("/cart"), "/cart")
+		phone.Get("/cart").MustBeAt("/cart")
 
 		page := laptop.Get("/sessions")
 		if n := len(idsOn(page)); n != 2 {
@@ -155,14 +155,14 @@ func TestEndedSessionIsOutWithItsNextRequest(t *testing.T) {
 			laptop.Post("/sessions/end", url.Values{"id": {id}})
 		}
 	}
-	mustBeAt(t, phone.Get("/sessions"), "/login")
-	mustBeAt(t, laptop.Get("/sessions"), "/sessions")
+	phone.Get("/sessions").MustBeAt("/login")
+	laptop.Get("/sessions").MustBeAt("/sessions")
 }
 
 func TestEndingThisSessionIsALogout(t *testing.T) {
 	browser := signedInAt(t, memstore.New())
 	id := idsOn(browser.Get("/sessions"))[0]
-	mustBeAt(t, browser.Post("/sessions/end", url.Values{"id": {id}}), "/login")
+	browser.Post("/sessions/end", url.Values{"id": {id}}).MustBeAt("/login")
 	if value := browser.Cookie("/", cookieName); value != "" {
 		t.Errorf("the cookie is still there: %s", value)
 	}
@@ -175,9 +175,9 @@ func TestEndOthersLeavesThisSession(t *testing.T) {
 	if ids := idsOn(page); len(ids) != 1 {
 		t.Errorf("%d sessions are left", len(ids))
 	}
-	mustShow(t, page, "This browser")
-	mustBeAt(t, phone.Get("/sessions"), "/login")
-	mustBeAt(t, tablet.Get("/sessions"), "/login")
+	page.MustShow("This browser")
+	phone.Get("/sessions").MustBeAt("/login")
+	tablet.Get("/sessions").MustBeAt("/login")
 }
 
 func TestEndOthersEndsACopyOfThisCookieToo(t *testing.T) {
@@ -185,17 +185,17 @@ func TestEndOthersEndsACopyOfThisCookieToo(t *testing.T) {
 	browser := signedInAt(t, store)
 	thief := webtest.NewBrowser(t, site(t, store))
 	thief.SetCookie(cookieName, browser.Cookie("/", cookieName))
-	mustBeAt(t, thief.Get("/sessions"), "/sessions")
+	thief.Get("/sessions").MustBeAt("/sessions")
 	browser.Post("/sessions/end-others", nil)
-	mustBeAt(t, thief.Get("/sessions"), "/login")
-	mustBeAt(t, browser.Get("/sessions"), "/sessions")
+	thief.Get("/sessions").MustBeAt("/login")
+	browser.Get("/sessions").MustBeAt("/sessions")
 }
 
 func TestEndOthersMeetsOneThatEndsByItself(t *testing.T) {
 	store := &faulty{Store: memstore.New()}
 	laptop, phone := signedInAt(t, store), signedInAt(t, store)
 	store.afterList = func() { phone.Post("/logout", nil) }
-	mustBeAt(t, laptop.Post("/sessions/end-others", nil), "/sessions")
+	laptop.Post("/sessions/end-others", nil).MustBeAt("/sessions")
 }
 
 func TestNobodyEndsSomebodyElsesSession(t *testing.T) {
@@ -204,21 +204,21 @@ func TestNobodyEndsSomebodyElsesSession(t *testing.T) {
 	other := regexp.MustCompile(`[0-9a-f]{64}`).FindString(stranger.Get("/").Body)
 	for _, id := range []string{other, "", "x", "../x", "<script>", strings.Repeat("0", 64)} {
 		page := browser.Post("/sessions/end", url.Values{"id": {id}})
-		mustBe(t, page, http.StatusNotFound, "You have no such session.")
-		mustNotShow(t, page, "<script")
+		page.MustBe(http.StatusNotFound, "You have no such session.")
+		page.MustNotShow("<script")
 	}
-	mustShow(t, stranger.Get("/"), "2 times")
+	stranger.Get("/").MustShow("2 times")
 
-	mustBeAt(t, stranger.Post("/sessions/end", url.Values{"id": idsOn(browser.Get("/sessions"))}), "/login")
-	mustBeAt(t, stranger.Post("/sessions/end-others", nil), "/login")
-	mustBeAt(t, browser.Get("/sessions"), "/sessions")
+	stranger.Post("/sessions/end", url.Values{"id": idsOn(browser.Get("/sessions"))}).MustBeAt("/login")
+	stranger.Post("/sessions/end-others", nil).MustBeAt("/login")
+	browser.Get("/sessions").MustBeAt("/sessions")
 }
 
 // The limits of lesson 07.
 
 func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	mustShow(t, browser.Get("/login"), `href="/forget.css"`)
+	browser.Get("/login").MustShow(`href="/forget.css"`)
 	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
 		t.Errorf("Clear-Site-Data is %s", got)
 	}
@@ -230,7 +230,7 @@ func TestLimitGoneCopyIsDeadAfterLogout(t *testing.T) {
 	copied := browser.Cookie("/", cookieName)
 	browser.Post("/logout", nil)
 	browser.SetCookie(cookieName, copied)
-	mustBeAt(t, browser.Get("/sessions"), "/login")
+	browser.Get("/sessions").MustBeAt("/login")
 }
 
 func TestLimitGoneOlderCookieRollsNothingBack(t *testing.T) {
@@ -239,7 +239,7 @@ func TestLimitGoneOlderCookieRollsNothingBack(t *testing.T) {
 	older := browser.Cookie("/", cookieName)
 	browser.Get("/")
 	browser.SetCookie(cookieName, older)
-	mustShow(t, browser.Get("/"), "You have visited this page 3 times.")
+	browser.Get("/").MustShow("You have visited this page 3 times.")
 }
 
 // The processes share nothing but the store, and each has loaded the session
@@ -250,10 +250,10 @@ func TestLimitGoneTwoTabsLoseNothing(t *testing.T) {
 	browser.Get("/")
 	store.next(2)
 	atOnce(t, browser, "GET", "/", nil, site(t, store), site(t, store))
-	mustShow(t, browser.Get("/"), "You have visited this page 4 times.")
+	browser.Get("/").MustShow("You have visited this page 4 times.")
 	store.next(2)
 	atOnce(t, browser, "POST", "/add_to_cart/3", nil, site(t, store), site(t, store))
-	mustShow(t, browser.Get("/cart"), "Headphones x 2 = $199.98")
+	browser.Get("/cart").MustShow("Headphones x 2 = $199.98")
 }
 
 // An order is placed once.
@@ -263,8 +263,8 @@ func TestOrderIsPlacedOnceHoweverOftenTheButtonIsPressed(t *testing.T) {
 	form := withOrder(t, browser, "1", "1", "3")
 	for range 3 {
 		page := browser.Post("/checkout", form)
-		mustShow(t, page, "Order 1 is placed, its total is $2099.97. Thank you!")
-		mustShow(t, page, "Your cart is empty")
+		page.MustShow("Order 1 is placed, its total is $2099.97. Thank you!")
+		page.MustShow("Your cart is empty")
 		mustList(t, page, "Order 1: $2099.97")
 	}
 }
@@ -293,7 +293,7 @@ func TestOrderIsPlacedOnceFromAnOlderCookie(t *testing.T) {
 	older := browser.Cookie("/", cookieName)
 	browser.Post("/checkout", form)
 	browser.SetCookie(cookieName, older)
-	mustShow(t, browser.Get("/cart"), "Your cart is empty")
+	browser.Get("/cart").MustShow("Your cart is empty")
 	mustList(t, browser.Post("/checkout", form), "Order 1: $999.99")
 }
 
@@ -302,19 +302,19 @@ func TestOrderPageOfAnotherCartOrdersNothing(t *testing.T) {
 	form := withOrder(t, browser, "1")
 	browser.Post("/add_to_cart/2", nil) // in another tab
 	page := browser.Post("/checkout", form)
-	mustShow(t, page, "Nothing was ordered")
-	mustShow(t, page, "Smartphone x 1 = $499.99")
+	page.MustShow("Nothing was ordered")
+	page.MustShow("Smartphone x 1 = $499.99")
 
 	browser.Post("/checkout", withOrder(t, browser))
 	again := withOrder(t, browser, "3")
 	mustList(t, browser.Post("/checkout", form), "Order 1: $1499.98") // pressed late
-	mustShow(t, browser.Post("/checkout", again), "Order 2 is placed, its total is $99.99.")
+	browser.Post("/checkout", again).MustShow("Order 2 is placed, its total is $99.99.")
 }
 
 func TestOrderWithoutAnIDIsTheCartAsItIs(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	withOrder(t, browser, "3")
-	mustShow(t, browser.Post("/checkout", nil), "Order 1 is placed, its total is $99.99.")
+	browser.Post("/checkout", nil).MustShow("Order 1 is placed, its total is $99.99.")
 	mustList(t, browser.Post("/checkout", nil), "Order 1: $99.99")
 }
 
@@ -341,10 +341,10 @@ func TestCartWalksAcrossThreeProcesses(t *testing.T) {
 	})
 	browser := webtest.NewBrowser(t, roundRobin)
 	form := withOrder(t, browser, "1", "1", "3", "2")
-	mustShow(t, browser.Get("/cart"), "Laptop x 2 = $1999.98")
+	browser.Get("/cart").MustShow("Laptop x 2 = $1999.98")
 	for range 3 {
 		page := browser.Post("/checkout", form)
-		mustShow(t, page, "Order 1 is placed, its total is $2599.96.")
+		page.MustShow("Order 1 is placed, its total is $2599.96.")
 		mustList(t, page, "Order 1: $2599.96")
 	}
 }
@@ -355,8 +355,8 @@ func TestTenOfAProductIsTheMost(t *testing.T) {
 		browser.Post("/add_to_cart/3", nil)
 	}
 	form := withOrder(t, browser, "3")
-	mustShow(t, browser.Get("/products"), "(10 in your cart, which is the most)")
-	mustShow(t, browser.Get("/cart"), "Headphones x 10 = $999.90")
+	browser.Get("/products").MustShow("(10 in your cart, which is the most)")
+	browser.Get("/cart").MustShow("Headphones x 10 = $999.90")
 	browser.Post("/add_to_cart/3", nil) // another tab tries once more
 	mustList(t, browser.Post("/checkout", form), "Order 1: $999.90")
 }
@@ -365,8 +365,8 @@ func TestUnknownProductIsNotFoundAndNothingIsStored(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	for _, id := range []string{"0", "4", "-1", "+1", "01", "1%00", "%3Cscript%3E", strings.Repeat("9", 5000)} {
 		page := browser.Post("/add_to_cart/"+id, nil)
-		mustBe(t, page, http.StatusNotFound, "There is no such product.")
-		mustNotShow(t, page, "<script")
+		page.MustBe(http.StatusNotFound, "There is no such product.")
+		page.MustNotShow("<script")
 	}
 	if value := browser.Cookie("/", cookieName); value != "" {
 		t.Errorf("stored under %s", value)
@@ -381,10 +381,10 @@ func TestCartOfAnOlderReleaseIsReadWithCare(t *testing.T) {
 		browser := visitor(t, memstore.New(), func(s *session.Session) {
 			session.Key[any](shopping).Set(s, stored)
 		})
-		mustShow(t, browser.Get("/cart"), "Your cart is empty")
+		browser.Get("/cart").MustShow("Your cart is empty")
 		mustList(t, browser.Post("/checkout", url.Values{"order": {"X"}}))
 		browser.Post("/add_to_cart/2", nil)
-		mustShow(t, browser.Get("/cart"), "Total: $499.99")
+		browser.Get("/cart").MustShow("Total: $499.99")
 	}
 }
 
@@ -396,16 +396,16 @@ func TestLoginBeginsASessionWithANewID(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, store))
 	browser.Post("/note", url.Values{"note": {"left by somebody"}})
 	planted := browser.Cookie("/", cookieName)
-	mustBeAt(t, browser.Post("/login", url.Values{"username": {"admin"}, "password": {"password"}}), "/sessions")
+	browser.Post("/login", url.Values{"username": {"admin"}, "password": {"password"}}).MustBeAt("/sessions")
 	if browser.Cookie("/", cookieName) == planted {
 		t.Error("the ID from before the login has become the user's")
 	}
-	mustNotShow(t, browser.Get("/"), "left by somebody")
+	browser.Get("/").MustNotShow("left by somebody")
 
 	attacker := webtest.NewBrowser(t, site(t, store))
 	attacker.SetCookie(cookieName, planted)
-	mustBeAt(t, attacker.Get("/sessions"), "/login")
-	mustShow(t, attacker.Get("/"), "You are not signed in.")
+	attacker.Get("/sessions").MustBeAt("/login")
+	attacker.Get("/").MustShow("You are not signed in.")
 }
 
 func TestWrongPasswordAndUnknownUserGetTheSameAnswer(t *testing.T) {
@@ -413,8 +413,8 @@ func TestWrongPasswordAndUnknownUserGetTheSameAnswer(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	for _, name := range []string{"admin", "nobody"} {
 		page := browser.Post("/login", url.Values{"username": {name}, "password": {"Password"}})
-		mustBe(t, page, http.StatusForbidden, "Invalid credentials")
-		mustNotShow(t, page, `"Password"`)
+		page.MustBe(http.StatusForbidden, "Invalid credentials")
+		page.MustNotShow(`"Password"`)
 	}
 	if value := browser.Cookie("/", cookieName); value != "" {
 		t.Errorf("a failed login set %s", value)
@@ -487,17 +487,17 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 
 func TestSessionOfARemovedUserIsNobodys(t *testing.T) {
 	browser := visitor(t, memstore.New(), func(s *session.Session) { signIn(s, "left-us") })
-	mustBeAt(t, browser.Get("/sessions"), "/login")
-	mustShow(t, browser.Get("/"), "You are not signed in.")
+	browser.Get("/sessions").MustBeAt("/login")
+	browser.Get("/").MustShow("You are not signed in.")
 }
 
 func TestUnusedSessionEndsAfterThirtyMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := signedInAt(t, memstore.New())
 		time.Sleep(30*time.Minute - time.Second)
-		mustBeAt(t, browser.Get("/sessions"), "/sessions")
+		browser.Get("/sessions").MustBeAt("/sessions")
 		time.Sleep(30 * time.Minute)
-		mustBeAt(t, browser.Get("/sessions"), "/login")
+		browser.Get("/sessions").MustBeAt("/login")
 	})
 }
 
@@ -506,12 +506,12 @@ func TestBusySessionEndsAfterTwelveHours(t *testing.T) {
 		browser := signedInAt(t, memstore.New())
 		time.Sleep(20*time.Minute - time.Second)
 		for range 12*3 - 1 {
-			mustBeAt(t, browser.Get("/sessions"), "/sessions")
+			browser.Get("/sessions").MustBeAt("/sessions")
 			time.Sleep(20 * time.Minute)
 		}
-		mustBeAt(t, browser.Get("/sessions"), "/sessions")
+		browser.Get("/sessions").MustBeAt("/sessions")
 		time.Sleep(time.Second)
-		mustBeAt(t, browser.Get("/sessions"), "/login")
+		browser.Get("/sessions").MustBeAt("/login")
 	})
 }
 
@@ -535,7 +535,7 @@ func TestStoreThatIsDownIsA503(t *testing.T) {
 	if browser.Cookie("/", cookieName) != known {
 		t.Error("the browser lost its cookie")
 	}
-	mustBeAt(t, browser.Get("/sessions"), "/sessions")
+	browser.Get("/sessions").MustBeAt("/sessions")
 }
 
 // A site can start before its Redis does.
@@ -562,7 +562,7 @@ func TestListThatFailsIsA503(t *testing.T) {
 	for _, page := range []webtest.Page{
 		browser.Get("/sessions"), browser.Post("/sessions/end", url.Values{"id": {"x"}}), browser.Post("/sessions/end-others", nil),
 	} {
-		mustBe(t, page, http.StatusServiceUnavailable, "Service Unavailable\n")
+		page.MustBe(http.StatusServiceUnavailable, "Service Unavailable\n")
 	}
 	store.listDown.Store(false)
 	signedInAt(t, store)
@@ -584,11 +584,11 @@ func TestNoteThatIsTooLargeOrNoTextIsRefused(t *testing.T) {
 		{strings.Repeat("x", 1<<20), 413, "The form is too large"},
 		{"\xff", 400, "not text in UTF-8"},
 	} {
-		mustBe(t, browser.Post("/note", url.Values{"note": {test.note}}), test.status, test.says)
+		browser.Post("/note", url.Values{"note": {test.note}}).MustBe(test.status, test.says)
 	}
-	mustBe(t, browser.Post("/note", nil), 400, "The form has no field note.")
-	mustShow(t, browser.Get("/"), "the first")
-	mustShow(t, browser.Post("/note", url.Values{"note": {strings.Repeat("ü", maxNote/2)}}), "It has 250000 bytes.")
+	browser.Post("/note", nil).MustBe(400, "The form has no field note.")
+	browser.Get("/").MustShow("the first")
+	browser.Post("/note", url.Values{"note": {strings.Repeat("ü", maxNote/2)}}).MustShow("It has 250000 bytes.")
 }
 
 func TestTypedHTMLStaysText(t *testing.T) {
@@ -598,7 +598,7 @@ func TestTypedHTMLStaysText(t *testing.T) {
 		browser.Post("/login", url.Values{"username": {`"><script>`}}),
 		browser.Get("/cart?order=%3Cscript%3E"),
 	} {
-		mustNotShow(t, page, "<script")
+		page.MustNotShow("<script")
 	}
 }
 
@@ -606,19 +606,19 @@ func TestOtherFormsAreShort(t *testing.T) {
 	browser := signedInAt(t, memstore.New())
 	form := url.Values{"username": {strings.Repeat("x", 1<<20)}, "password": {"x"}}
 	for _, path := range []string{"/login", "/checkout", "/sessions/end"} {
-		mustBe(t, browser.Post(path, form), http.StatusRequestEntityTooLarge, "The form is too large: more than 4096 bytes.")
+		browser.Post(path, form).MustBe(http.StatusRequestEntityTooLarge, "The form is too large: more than 4096 bytes.")
 	}
 }
 
 func TestChangesTakeAPostFromThisSite(t *testing.T) {
 	browser := signedInAt(t, memstore.New())
 	for _, path := range []string{"/note", "/logout", "/add_to_cart/1", "/sessions/end", "/sessions/end-others"} {
-		mustBe(t, browser.Get(path), http.StatusMethodNotAllowed, "")
+		browser.Get(path).MustBe(http.StatusMethodNotAllowed, "")
 		r := httptest.NewRequest("POST", webtest.Origin+path, nil)
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
-		mustBe(t, browser.Send(r), http.StatusForbidden, "")
+		browser.Send(r).MustBe(http.StatusForbidden, "")
 	}
-	mustBeAt(t, browser.Get("/sessions"), "/sessions")
+	browser.Get("/sessions").MustBeAt("/sessions")
 }
 
 func TestUnknownStoreIsRefused(t *testing.T) {
@@ -687,7 +687,7 @@ func signedInAt(t *testing.T, store session.Store) *webtest.Browser {
 func withOrder(t *testing.T, browser *webtest.Browser, ids ...string) url.Values {
 	t.Helper()
 	for _, id := range ids {
-		mustShow(t, browser.Post("/add_to_cart/"+id, nil), "<h1>Products</h1>")
+		browser.Post("/add_to_cart/"+id, nil).MustShow("<h1>Products</h1>")
 	}
 	page := browser.Get("/checkout")
 	match := regexp.MustCompile(`name="order" value="(\w+)"`).FindStringSubmatch(page.Body)
@@ -792,31 +792,5 @@ func mustList(t *testing.T, page webtest.Page, want ...string) {
 	}
 	if page.Status != http.StatusOK || !slices.Equal(orders, want) {
 		t.Errorf("%s: %d, orders %q, want %q", page.Path, page.Status, orders, want)
-	}
-}
-
-func mustBeAt(t *testing.T, page webtest.Page, path string) {
-	t.Helper()
-	if page.Path != path || page.Status != 200 {
-		t.Errorf("the browser is at %s: %d, want %s", page.Path, page.Status, path)
-	}
-}
-
-func mustShow(t *testing.T, page webtest.Page, want string) {
-	t.Helper()
-	mustBe(t, page, http.StatusOK, want)
-}
-
-func mustNotShow(t *testing.T, page webtest.Page, unwanted string) {
-	t.Helper()
-	if strings.Contains(page.Body, unwanted) {
-		t.Errorf("%s: %s, which has %q", page.Path, page.Body, unwanted)
-	}
-}
-
-func mustBe(t *testing.T, page webtest.Page, status int, want string) {
-	t.Helper()
-	if page.Status != status || !strings.Contains(page.Body, want) {
-		t.Errorf("%s: %d %.2000s, want %d %.200q", page.Path, page.Status, page.Body, status, want)
 	}
 }
