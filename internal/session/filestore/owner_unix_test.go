@@ -187,8 +187,8 @@ func fsGroup(t *testing.T, dir string) {
 	}
 }
 
-// TestAVolumeThatKubernetesHasOpened: New closes the volume again. So does a store that
-// is running, as in a pod that a new one will replace.
+// TestAVolumeThatKubernetesHasOpened: New closes the volume again. A store that is
+// running closes it too, as in a pod that a new one will replace.
 func TestAVolumeThatKubernetesHasOpened(t *testing.T) {
 	dir := newDir(t)
 	s, id := open(t, dir), hash("a")
