@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -347,25 +346,5 @@ func second(err error) func(context.Context) error {
 			return err
 		}
 		return nil
-	}
-}
-
-// checkErrorPage checks that a response is an error page, with nothing of the handler's.
-func checkErrorPage(t *testing.T, response *http.Response, status int) {
-	t.Helper()
-	if response.StatusCode != status {
-		t.Errorf("status %d, want %d", response.StatusCode, status)
-	}
-	if got := readAll(t, response); strings.Contains(got, "success") {
-		t.Errorf("body %q, want nothing of the handler's", got)
-	}
-	if got := fmt.Sprint(response.Header); strings.Contains(got, "uccess") {
-		t.Errorf("header %s, want nothing of the handler's", got)
-	}
-	if got := response.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control: %s, want no-store", got)
-	}
-	if got := sent(t, response.Header); got != "" {
-		t.Errorf("Set-Cookie: %s, want none", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -182,6 +183,15 @@ func sessionsOf(t testing.TB, m *session.Manager, owner string) []session.Record
 	return records
 }
 
+// idsOf returns the IDs of records.
+func idsOf(records []session.Record) []string {
+	var ids []string
+	for _, rec := range records {
+		ids = append(ids, rec.ID)
+	}
+	return ids
+}
+
 // set changes the session of a request.
 func set(r *http.Request) { visits.Set(session.From(r), 1) }
 
@@ -278,8 +288,28 @@ func checkLog(t *testing.T, log string, lines int, parts ...string) {
 	}
 }
 
-// mint makes a cookie's value with any payload. It has a code of its own, so that it
-// does not repeat a mistake of the package.
+// checkErrorPage checks that a response is an error page, with nothing of the handler's.
+func checkErrorPage(t *testing.T, response *http.Response, status int) {
+	t.Helper()
+	if response.StatusCode != status {
+		t.Errorf("status %d, want %d", response.StatusCode, status)
+	}
+	if got := readAll(t, response); strings.Contains(got, "success") {
+		t.Errorf("body %q, want nothing of the handler's", got)
+	}
+	if got := fmt.Sprint(response.Header); strings.Contains(got, "uccess") {
+		t.Errorf("header %s, want nothing of the handler's", got)
+	}
+	if got := response.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control: %s, want no-store", got)
+	}
+	if got := sent(t, response.Header); got != "" {
+		t.Errorf("Set-Cookie: %s, want none", got)
+	}
+}
+
+// mint returns the value of a cookie with any payload. It does not use the package's
+// code, so that it cannot repeat its mistakes.
 func mint(payload string, at time.Time) string {
 	return mintEncoded(base64.RawURLEncoding.EncodeToString([]byte(payload)), at)
 }

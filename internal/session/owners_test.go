@@ -438,15 +438,6 @@ func TestSessionEndsInAStoreThatIsFull(t *testing.T) {
 	}
 }
 
-// idsOf returns the IDs of records.
-func idsOf(records []session.Record) []string {
-	var ids []string
-	for _, rec := range records {
-		ids = append(ids, rec.ID)
-	}
-	return ids
-}
-
 // thief renews the session of a cookie as long as that works.
 type thief struct {
 	t        *testing.T
