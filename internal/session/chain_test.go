@@ -140,6 +140,43 @@ func TestErrorPageOfTheInnerManagerHasNoCookieOfTheOuter(t *testing.T) {
 	}
 }
 
+// Nor does the outer Manager refresh a session that it has read.
+func TestErrorPageOfTheInnerManagerRefreshesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer, inner := newManager(t, session.Options{}), newManager(t, session.Options{Name: "inner"})
+		cookie := visit(t, outer, "", func(s *session.Session) { write(s); s.SetPermanent(true) })
+		time.Sleep(4 * 24 * time.Hour)
+		response := respond(outer.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			visits.Get(session.From(r))
+			inner.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				session.Key[chan int]("x").Set(session.From(r), make(chan int))
+			})).ServeHTTP(w, r)
+		})), cookie)
+		if lines := response.Header["Set-Cookie"]; len(lines) > 0 {
+			t.Errorf("Set-Cookie %q, want none", lines)
+		}
+	})
+}
+
+// An ErrorHandler may want to look at the page that the site has for the error.
+func TestErrorHandlerThatRecordsTheSite(t *testing.T) {
+	var site http.Handler
+	recorder := httptest.NewRecorder()
+	site = newManager(t, session.Options{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+		site.ServeHTTP(recorder, r)
+		http.Error(w, "recorded", recorder.Code)
+	}}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session.Key[chan int]("x").Set(session.From(r), make(chan int))
+	}))
+	response := respond(site)
+	if recorder.Code != http.StatusInternalServerError {
+		t.Errorf("the site answers the error page with status %d, want 500", recorder.Code)
+	}
+	if response.StatusCode != http.StatusInternalServerError {
+		t.Errorf("status %d, want 500", response.StatusCode)
+	}
+}
+
 // An ErrorHandler that shows its page through the site's own Handler is called once.
 func TestErrorHandlerMayCallTheSite(t *testing.T) {
 	for _, test := range []struct {
