@@ -89,23 +89,43 @@ func (m *Manager) Revoke(ctx context.Context, owner string, keep ...string) erro
 		live, tombstones, listErr := b.list(ctx, owner, time.Duration(pass)*m.opts.StoreTimeout)
 		targets := slices.DeleteFunc(live, func(rec Record) bool { return slices.Contains(keep, rec.ID) })
 		tombstones = unseen(tombstones, listed)
-		if pass > 1 || listErr != nil { // for sessions that moved while the list was read: see list
-			targets = append(targets, tombstones...)
-		}
-		if listErr != nil && len(targets) == 0 && !progress {
+		nothing := len(targets) == 0 && len(tombstones) == 0
+		switch {
+		case listErr == nil && nothing:
+			return nil
+		case listErr != nil && nothing && !progress:
 			return storeError(listErr)
 		}
-		progress = len(targets) > 0
-		p := &pursuit{serverSide: b, logins: true, seen: make(map[string]bool)}
-		for _, rec := range targets {
-			if err := p.endAndDelete(ctx, rec); err != nil && !errors.Is(err, ErrNotFound) {
-				return err
-			}
+		progress = !nothing
+		if err := b.revoke(ctx, pass, targets, tombstones); err != nil {
+			return err
 		}
-		if listErr == nil && (pass > 1 || len(tombstones) == 0) {
+		if listErr == nil && pass > 1 {
 			return nil
 		}
 	}
+}
+
+// revoke ends the sessions that one pass of [Manager.Revoke] has found.
+//
+// The first pass deletes, which is fast. A session that moved while the list was read
+// escapes it (see list), so a later pass follows each session and each tombstone.
+func (b *serverSide) revoke(ctx context.Context, pass int, live, tombstones []Record) error {
+	p := &pursuit{serverSide: b, logins: true, seen: make(map[string]bool)}
+	end := p.endAndDelete
+	if pass == 1 {
+		tombstones = nil
+		end = func(ctx context.Context, rec Record) error { return b.delete(ctx, rec.ID) }
+	}
+	for _, rec := range slices.Concat(live, tombstones) {
+		if err := end(ctx, rec); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return storeError(ctx.Err())
+		}
+	}
+	return nil
 }
 
 // serverSide returns the backend with the store, or [ErrStore] if there is none.
