@@ -160,7 +160,7 @@ func (m *Manager) answerError(w http.ResponseWriter, r *http.Request, message st
 		outer.abandon()
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	s := m.newSession(time.Now())
+	s := m.newSession(time.Now(), false)
 	s.failure = err
 	page := &responseWriter{ResponseWriter: w, manager: m, request: r, session: s}
 	m.opts.ErrorHandler(page, withSession(r, s), err)

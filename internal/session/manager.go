@@ -83,13 +83,13 @@ func New(secret []byte, opts *Options) (*Manager, error) {
 func (m *Manager) Load(r *http.Request) (*Session, error) {
 	now := time.Now()
 	cookies := r.CookiesNamed(m.opts.Name)
-	s := m.newSession(now)
-	s.brought = len(cookies) > 0
+	brought := len(cookies) > 0
 	if len(cookies) > maxDuplicates {
-		return s, fmt.Errorf("%w: %d of them", ErrDuplicate, len(cookies))
+		return m.newSession(now, brought), fmt.Errorf("%w: %d of them", ErrDuplicate, len(cookies))
 	}
 	var found *Session
 	var foundIn string
+	var ended *record
 	var refused error
 	for _, c := range cookies {
 		if c.Value == "" || found != nil && c.Value == foundIn {
@@ -102,12 +102,10 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 		case err != nil:
 			refused = cmp.Or(refused, err)
 			if errors.Is(err, ErrEnded) {
-				s.record = opened.record
+				ended = opened.record // for a Clear: see logOut
 			}
 		case found != nil:
-			s = m.newSession(now)
-			s.brought = true
-			return s, fmt.Errorf("%w: two of them are valid", ErrDuplicate)
+			return m.newSession(now, brought), fmt.Errorf("%w: two of them are valid", ErrDuplicate)
 		default:
 			found, foundIn = opened, c.Value
 		}
@@ -115,11 +113,18 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 	if found != nil {
 		return found, nil
 	}
+	s := m.newSession(now, brought)
+	if ended != nil {
+		s.record = ended
+	}
 	return s, refused
 }
 
-func (m *Manager) newSession(now time.Time) *Session {
-	s := &Session{manager: m, isNew: true, state: state{values: make(map[string]value), created: now}}
+// newSession returns an empty session. brought says whether the request brought a
+// cookie, which is not valid.
+func (m *Manager) newSession(now time.Time, brought bool) *Session {
+	s := &Session{manager: m, isNew: true, brought: brought}
+	s.state = state{values: make(map[string]value), created: now}
 	if m.opts.Store != nil {
 		s.record = new(record)
 	}
