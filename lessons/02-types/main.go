@@ -122,7 +122,7 @@ func storeZeros(w http.ResponseWriter, r *http.Request) {
 }
 
 // storeOld stores what an older release of this program might have left in a visitor's
-// browser. In that release the user ID was a string, and so was the cart.
+// browser. In that release the user ID and the cart were strings.
 func storeOld(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	s.Clear()
