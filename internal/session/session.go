@@ -44,15 +44,16 @@
 //   - client.go: a session that is in its cookie
 //   - options.go: the settings with their defaults, and what [New] refuses
 //   - manager.go: the rules, [Manager.Load] and [Manager.Save]
-//   - handler.go: [Manager.Handler], which calls those two around a handler
+//   - handler.go, writer.go: [Manager.Handler], which calls those two around a
+//     handler, and saves the session before the first byte of the response
 //
 // Leave these for lesson 08, where sessions are in a [Store]: store.go is what
 // someone who writes a store reads, server.go is a session that is in a store,
-// changes.go replays changes, owners.go lists and ends the sessions of a user,
-// and queue.go lets one request save a session at a time.
+// changes.go replays changes, ending.go ends a session, owners.go lists and ends
+// those of a user, and queue.go lets one request at a time save a session.
 //
 // You can skip members.go, which splits a JSON object, and cache.go, which edits
-// Cache-Control. Package example_test.go shows everything in use.
+// Cache-Control. The file example_test.go shows everything in use.
 //
 // # What a client-side session cannot do
 //
