@@ -92,7 +92,8 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 	var ended *record
 	var refused error
 	for _, c := range cookies {
-		if c.Value == "" || found != nil && c.Value == foundIn {
+		twice := found != nil && c.Value == foundIn
+		if c.Value == "" || twice {
 			continue
 		}
 		opened, err := m.open(r.Context(), c, now)
@@ -224,7 +225,7 @@ func (m *Manager) write(h http.Header, r *http.Request, s *Session, now time.Tim
 			return err
 		}
 		s.savedAt, s.brought, s.oldSecret = now.Truncate(time.Second), true, false
-	case !s.savedAt.IsZero() || s.cleared && s.brought:
+	case !s.savedAt.IsZero() || (s.cleared && s.brought):
 		addCookie(h, m.opts.Name, "", m.opts.attributes(-1))
 		s.savedAt, s.brought = time.Time{}, false
 	}
