@@ -142,7 +142,7 @@ func TestSessionsAreListedWithTheirTimes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			for _, want := range test.times {
 				if !strings.Contains(test.part, want) {
-					t.Errorf("want %q, and the list says %s", want, test.part)
+					t.Errorf("want %q, and the list says: %s", want, webtest.Page{Body: test.part}.Text())
 				}
 			}
 		})
