@@ -161,16 +161,11 @@ func (m *Manager) open(ctx context.Context, c *http.Cookie, now time.Time) (*Ses
 func (m *Manager) Save(w http.ResponseWriter, r *http.Request, s *Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.begun {
-		return errBegun
-	}
-	return m.save(w, r, s)
-}
-
-// save is Save for a response that has not begun. The session's lock is held.
-func (m *Manager) save(w http.ResponseWriter, r *http.Request, s *Session) error {
 	if s.failure != nil {
 		return nil // the session of an error page
+	}
+	if s.begun {
+		return errBegun
 	}
 	now := time.Now()
 	if len(s.changed) > 0 || m.refreshDue(s, now) {

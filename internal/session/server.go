@@ -135,10 +135,28 @@ func (b *serverSide) keep(ctx context.Context, s *Session, now time.Time) ([]byt
 		}
 		defer leave()
 	}
-	err := b.put(ctx, s, now)
-	for errors.Is(err, ErrConflict) { // another request saved first
-		if err = b.catchUp(ctx, s); err == nil {
-			err = b.put(ctx, s, now)
+	var err error
+	for {
+		r := s.record
+		switch {
+		case r.ended:
+			err = ErrEnded
+		case r.version == 0:
+			err = b.begin(ctx, s, now)
+		case len(s.values) == 0:
+			err = b.remove(ctx, s, now)
+		case r.renew:
+			err = b.move(ctx, s, now)
+		default:
+			if err = b.save(ctx, s, r.id, r.version, now); err == nil {
+				r.saved(r.id, r.version+1)
+			}
+		}
+		if !errors.Is(err, ErrConflict) {
+			break
+		}
+		if err = b.catchUp(ctx, s); err != nil { // another request saved first
+			break
 		}
 	}
 	if errors.Is(err, ErrNotFound) {
@@ -179,28 +197,8 @@ func (b *serverSide) catchUp(ctx context.Context, s *Session) error {
 	return storeError(ctx.Err())
 }
 
-// put saves s once. It returns [ErrConflict] if another request saved first, and
-// [ErrNotFound] or [ErrEnded] if the session has ended.
-func (b *serverSide) put(ctx context.Context, s *Session, now time.Time) error {
-	r := s.record
-	switch {
-	case r.ended:
-		return ErrEnded
-	case r.version == 0:
-		return b.begin(ctx, s, now)
-	case len(s.values) == 0:
-		return b.remove(ctx, s, now)
-	case r.renew:
-		return b.move(ctx, s, now)
-	}
-	if err := b.save(ctx, s, r.id, r.version, now); err != nil {
-		return err
-	}
-	r.saved(r.id, r.version+1)
-	return nil
-}
-
-// save stores s under a session ID, in place of the record of this version.
+// save stores s under a session ID, in place of the record of this version. It returns
+// [ErrConflict] if another request saved first, and [ErrNotFound] if the session ended.
 func (b *serverSide) save(ctx context.Context, s *Session, id string, version int64, now time.Time) error {
 	data, err := s.encode(false) // the record says when it began
 	if err != nil {

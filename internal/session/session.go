@@ -318,6 +318,13 @@ func (s *Session) replace(name string, old []byte, v value, replay func(*state))
 	return true
 }
 
+// begin notes that the response has begun: the session cannot be saved any more.
+func (s *Session) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun = true
+}
+
 // finish notes that the handler has returned. It returns what was changed since the last
 // save, and whether the response depends on the session and its headers do not say so.
 func (s *Session) finish() (changed []string, undeclared bool) {

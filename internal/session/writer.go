@@ -32,7 +32,8 @@ func (w *responseWriter) begin() error {
 		return w.err
 	}
 	w.begun = true
-	w.err = w.save()
+	w.err = w.manager.Save(w.ResponseWriter, w.request, w.session)
+	w.session.begin()
 	if w.err != nil {
 		h := w.ResponseWriter.Header() // remove what the handler added
 		clear(h)
@@ -44,14 +45,6 @@ func (w *responseWriter) begin() error {
 	}
 	w.closeAfterPartOfBody()
 	return nil
-}
-
-// save saves the session for the last time.
-func (w *responseWriter) save() error {
-	w.session.mu.Lock()
-	defer w.session.mu.Unlock()
-	defer func() { w.session.begun = true }()
-	return w.manager.save(w.ResponseWriter, w.request, w.session)
 }
 
 // closeAfterPartOfBody closes the connection after the response if the handler has
