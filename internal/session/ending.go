@@ -17,8 +17,9 @@ const (
 	// in flight when it ends have arrived by then.
 	tombstoneLife = time.Minute
 
-	// login stands in a tombstone before the ID of a session that began with Clear. It
-	// is not the session that ended: a logout leaves it alone.
+	// login is a prefix in the Data of a tombstone. It means that the ID after it is
+	// that of a different session, which began with Clear. A logout does not follow it.
+	// End and Revoke do.
 	login = "login "
 )
 
@@ -34,7 +35,17 @@ func (b *serverSide) bury(ctx context.Context, rec Record, successor string, now
 		return err
 	}
 	// A store that is full has no room for a tombstone. Then the session ends without
-	// one, and a request that is in flight finds nothing.
+	// one, and a request that is in flight finds nothing. But the error may be another
+	// one: then the record that is there now may not be rec.
+	found, loadErr := b.load(ctx, rec.ID)
+	switch {
+	case loadErr != nil:
+		return loadErr
+	case found.Ended && string(found.Data) == successor: // saved all the same
+		return nil
+	case found.Version != rec.Version:
+		return ErrConflict
+	}
 	return storeError(b.opts.Store.Delete(ctx, rec.ID))
 }
 
@@ -43,7 +54,7 @@ func (b *serverSide) bury(ctx context.Context, rec Record, successor string, now
 type pursuit struct {
 	*serverSide
 	successor string          // for the tombstones: see bury
-	logins    bool            // whether to follow to a session that began with Clear
+	forOwner  bool            // for End and Revoke: follow a login, and stop at another owner
 	seen      map[string]bool // tombstones that were followed already; may be nil
 }
 
@@ -56,11 +67,11 @@ type pursuit struct {
 func (p *pursuit) end(ctx context.Context, rec Record, now time.Time) (id string, err error) {
 	for {
 		if rec.Version > 0 && !rec.Ended {
-			err := p.bury(ctx, rec, p.successor, now)
-			if !errors.Is(err, ErrConflict) {
-				return rec.ID, err
+			buried := p.bury(ctx, rec, p.successor, now)
+			if !errors.Is(buried, ErrConflict) {
+				return rec.ID, buried
 			}
-		}
+		} // else, and after a conflict, look at what is there now
 		if rec, err = p.next(ctx, rec); err != nil {
 			return "", err
 		}
@@ -82,7 +93,7 @@ func (p *pursuit) next(ctx context.Context, rec Record) (Record, error) {
 		}
 		id = string(rec.Data)
 	}
-	if p.logins {
+	if p.forOwner {
 		id = strings.TrimPrefix(id, login)
 	}
 	if !isRecordID(id) {
@@ -97,7 +108,7 @@ func (p *pursuit) next(ctx context.Context, rec Record) (Record, error) {
 		return Record{}, ErrNotFound
 	case err != nil:
 		return Record{}, err
-	case rec.Owner != "" && rec.Owner != newer.Owner:
+	case p.forOwner && rec.Owner != newer.Owner:
 		return Record{}, ErrNotFound
 	}
 	return newer, nil

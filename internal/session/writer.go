@@ -52,13 +52,13 @@ func (w *responseWriter) begin() error {
 // would first wait for the rest. MaxBytesReader tells the server so itself, but only
 // if it gets the server's own writer.
 func (w *responseWriter) closeAfterPartOfBody() {
-	if w.body != nil && w.body.abandoned() && w.request.ProtoMajor == 1 {
+	if w.body != nil && w.body.partlyRead() && w.request.ProtoMajor == 1 {
 		w.ResponseWriter.Header().Set("Connection", "close")
 	}
 }
 
-// abandon keeps the Handler of another Manager from saving: an error page has no
-// cookies.
+// abandon stops an outer Handler, of another Manager, from saving its session, because an
+// error page must set no cookies. Its changes are lost without a line in the log.
 func (w *responseWriter) abandon() {
 	if w.begun {
 		return
@@ -155,7 +155,7 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
 		w.begun = true
-		w.logUnsaved("session changed before the connection was hijacked", w.session.abandon())
+		w.logUnsaved("session changed and not saved, because the connection was hijacked", w.session.abandon())
 	}
 	return conn, rw, err
 }
@@ -232,7 +232,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// abandoned reports whether the body was read in part.
-func (b *body) abandoned() bool {
+// partlyRead reports whether the body was read in part.
+func (b *body) partlyRead() bool {
 	return b.begun.Load() && !b.ended.Load()
 }
