@@ -60,7 +60,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer held.Close() // open, and so locked, until the process ends
+	defer held.Close() // the file stays locked until the process ends
 	handler, err := newHandler(sessions, *file, *limit)
 	if err != nil {
 		log.Fatal(err)
