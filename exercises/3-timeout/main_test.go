@@ -392,7 +392,7 @@ func TestLoginWithAForeignNextLeadsToTheDashboard(t *testing.T) {
 }
 
 // elsewhere has values that next must not have. They are other sites, in every spelling
-// that some browser understands, and pages of this site that a login must not lead to.
+// that some browser understands, and addresses on this site that a login must not lead to.
 var elsewhere = []string{
 	"//evil.example", "//evil.example/dashboard", "///evil.example", "////evil.example", "//evil.example//dashboard",
 	`/\evil.example`, `\/evil.example`, `\\evil.example`, `/\/evil.example`, `/dashboard\..\\evil.example`,
