@@ -561,22 +561,24 @@ func TestStateChangesTakeAPost(t *testing.T) {
 }
 
 func TestOtherSitesCannotPost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		browser := loggedIn(t)
-		cookie := browser.Cookie("/", "timeout")
-		time.Sleep(time.Minute)
-		for _, path := range []string{"/login", "/logout", "/stay", "/notes"} {
-			for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
-				r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader("text=x"))
-				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-				r.Header.Set(name, value)
-				browser.Send(r).MustBe(http.StatusForbidden, "")
-			}
-		}
-		if browser.Cookie("/", "timeout") != cookie {
-			t.Error("a POST from another site changed the cookie, want it to stay")
-		}
-	})
+	for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				browser := loggedIn(t)
+				cookie := browser.Cookie("/", "timeout")
+				time.Sleep(time.Minute)
+				for _, path := range []string{"/login", "/logout", "/stay", "/notes"} {
+					r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader("text=x"))
+					r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+					r.Header.Set(name, value)
+					browser.Send(r).MustBe(http.StatusForbidden, "")
+				}
+				if browser.Cookie("/", "timeout") != cookie {
+					t.Error("a POST from another site changed the cookie, want it to stay")
+				}
+			})
+		})
+	}
 }
 
 func TestNoCacheStoresThePages(t *testing.T) {

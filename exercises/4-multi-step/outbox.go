@@ -27,8 +27,9 @@ type order struct {
 
 // put stores an order. It returns after the order is on the disk.
 //
-// If the outbox already has an order with this ID, put leaves that order as it is and
-// returns nil. So a caller that does not know whether an order arrived can put it again.
+// If the outbox already has an order with this ID, put leaves that order as it is. This is
+// not an error, so that a caller that does not know whether an order arrived can put it
+// again.
 //
 // If two orders with one ID arrive at the same time, Link decides which is the first. It
 // gives a complete file its name in one step. It fails if the name exists, even if
