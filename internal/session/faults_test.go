@@ -348,3 +348,75 @@ func second(err error) func(context.Context) error {
 		return nil
 	}
 }
+
+// The store saves, and its response is lost. A program that saves by hand tries again:
+// then the login must still end the session before it.
+func TestLoginIsSavedAgainAfterALostResponse(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	before := owned(t, m, "ada")
+	s := load(t, m, before)
+	logIn(s)
+	store.afterSave = func() error {
+		store.afterSave = nil
+		return errors.New("connection reset")
+	}
+	saveFails(t, m, s, session.ErrStore)
+	load(t, m, before) // the visitor still has the session before
+	login := sent(t, save(t, m, s))
+	if load(t, m, login).IsNew() {
+		t.Error("the login's cookie opens nothing")
+	}
+	refused(t, m, before, session.ErrEnded)
+}
+
+func TestRenewWhoseTombstoneIsSavedAndTheResponseLost(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	before := owned(t, m, "ada")
+	s := load(t, m, before)
+	s.Renew()
+	saves := 0
+	store.afterSave = func() error {
+		if saves++; saves == 2 {
+			return errors.New("connection reset")
+		}
+		return nil
+	}
+	renewed := sent(t, save(t, m, s))
+	if got := visits.Get(load(t, m, renewed)); got != 1 {
+		t.Errorf("visits = %d under the new ID, want 1", got)
+	}
+	refused(t, m, before, session.ErrEnded)
+}
+
+// The tombstone cannot be saved, and another request has moved the session: deleting its
+// old record would let it escape.
+func TestEndWhoseTombstoneFailsBesideARenew(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s := load(t, m, cookie)
+	id := s.ID()
+	s.Renew()
+	var renewed string
+	store.onSave = func(context.Context) error {
+		store.onSave = nil
+		renewed = sent(t, save(t, m, s))
+		return errors.New("connection reset")
+	}
+	if err := m.End(t.Context(), "ada", id); err != nil {
+		t.Errorf("End: %v, want nil", err)
+	}
+	refused(t, m, renewed, session.ErrNotFound)
+}
+
+// Whatever owner the handler names first, Clear ends the session that was there.
+func TestClearAfterSetOwnerBesideAnotherRequest(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s, other := load(t, m, cookie), load(t, m, cookie)
+	write(other)
+	save(t, m, other)
+	s.SetOwner("bob")
+	s.Clear()
+	save(t, m, s)
+	refused(t, m, cookie, session.ErrNotFound)
+}

@@ -340,6 +340,7 @@ type faulty struct {
 	mu                  sync.Mutex
 	loads, saves, lists int
 	onLoad, onSave      func(ctx context.Context) error // before the call; an error replaces it
+	afterSave           func() error                    // after the call; an error replaces its result
 	onDelete            func() error                    // instead of the call
 	onList              func(ctx context.Context, owner string) ([]session.Record, error)
 }
@@ -355,7 +356,11 @@ func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error 
 	if err := f.before(ctx, &f.saves, f.onSave); err != nil {
 		return err
 	}
-	return f.Store.Save(f.context(ctx), id, rec)
+	err := f.Store.Save(f.context(ctx), id, rec)
+	if err == nil && f.afterSave != nil {
+		err = f.afterSave()
+	}
+	return err
 }
 
 // before counts a call, and calls its hook.
