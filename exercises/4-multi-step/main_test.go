@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"example.com/sessions/internal/session"
 	"example.com/sessions/internal/session/filestore"
 	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/session/storetest"
 	"example.com/sessions/internal/webtest"
 )
 
@@ -355,11 +355,11 @@ func TestTwoFormsInTwoTabsDoNotMix(t *testing.T) {
 
 func TestTwoTabsAtOnceLoseNothing(t *testing.T) {
 	site := newSite(t)
-	store := &meeting{Store: site.store}
+	store := &storetest.Meeting{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	one, two := newForm(t, browser), newForm(t, browser)
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser,
 		[]http.Handler{site.process(t), site.process(t)},
 		[]*http.Request{post(one+"/who", who), post(two+"/who", who)})
@@ -414,11 +414,11 @@ func TestSixthFormIsRefusedAndNothingIsLost(t *testing.T) {
 
 func TestFormsBegunAtOnceAreFiveAtMost(t *testing.T) {
 	site := newSite(t)
-	store := &meeting{Store: site.store}
+	store := &storetest.Meeting{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	newForm(t, browser)
-	store.next(8)
+	store.Next(8)
 	handlers, requests := make([]http.Handler, 8), make([]*http.Request, 8)
 	for i := range requests {
 		handlers[i], requests[i] = browser.Handler, post("/", nil)
@@ -476,7 +476,7 @@ func TestSendingTwiceSendsOnce(t *testing.T) {
 // the change of another. The log has a line for each order that is sent.
 func TestSixtyFourPressesAtOnceSendOnce(t *testing.T) {
 	site := newSite(t)
-	store := &meeting{Store: site.store}
+	store := &storetest.Meeting{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	form := filledIn(t, browser)
@@ -489,7 +489,7 @@ func TestSixtyFourPressesAtOnceSendOnce(t *testing.T) {
 	var logged bytes.Buffer
 	log.SetOutput(&logged) // package log writes one line at a time
 	defer log.SetOutput(os.Stderr)
-	store.next(64)
+	store.Next(64)
 	for _, location := range atOnce(t, browser, handlers, requests) {
 		if want := form + "/receipt"; location != want {
 			t.Errorf("a press leads to %s, want %s", location, want)
@@ -521,14 +521,14 @@ func TestTwoProgramsWithOneDirectorySendOnce(t *testing.T) {
 // as it is.
 func TestPressAfterASessionThatWasNotSavedSendsNoSecond(t *testing.T) {
 	site := newSite(t)
-	store := &faulty{Store: site.store}
+	store := &storetest.Faulty{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	form := filledIn(t, browser)
 	button := hidden(browser.Get(form + "/review"))
-	store.saveDown.Store(true)
+	store.OnSave = func(context.Context) error { return errors.New("disk full") }
 	browser.Post(form+"/review", button).MustBe(http.StatusServiceUnavailable, "Service Unavailable")
-	store.saveDown.Store(false)
+	store.OnSave = nil
 
 	paris := clone(where)
 	paris.Set("town", "Paris")
@@ -581,12 +581,16 @@ func TestSentFormIsClosed(t *testing.T) {
 func TestSendBesideADiscardKeepsTheReceipt(t *testing.T) {
 	for _, paths := range [][2]string{{"/review", "/discard"}, {"/discard", "/review"}} {
 		site := newSite(t)
-		store := &faulty{Store: site.store}
+		store := &storetest.Faulty{Store: site.store}
 		site.store = store
 		browser, other := site.visitor(t), site.process(t)
 		form := filledIn(t, browser)
 		button := hidden(browser.Get(form + "/review"))
-		store.beforeSave = func() { atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+paths[1], button)}) }
+		store.OnSave = func(context.Context) error { // another request comes before the save
+			store.OnSave = nil
+			atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+paths[1], button)})
+			return nil
+		}
 		browser.Post(form+paths[0], button)
 		mustBeAt(t, browser.Get(form), "/receipt")
 		mustHaveOrders(t, site, 1)
@@ -597,12 +601,16 @@ func TestSendBesideADiscardKeepsTheReceipt(t *testing.T) {
 func TestAnswerBesideASendOrADiscardIsTooLate(t *testing.T) {
 	for _, path := range []string{"/review", "/discard"} {
 		site := newSite(t)
-		store := &faulty{Store: site.store}
+		store := &storetest.Faulty{Store: site.store}
 		site.store = store
 		browser, other := site.visitor(t), site.process(t)
 		form := filledIn(t, browser)
 		button := hidden(browser.Get(form + "/review"))
-		store.beforeSave = func() { atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+path, button)}) }
+		store.OnSave = func(context.Context) error { // another request comes before the save
+			store.OnSave = nil
+			atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+path, button)})
+			return nil
+		}
 		page := browser.Post(form+"/who", url.Values{"name": {"Grace"}, "email": {"grace@example.com"}})
 		page.MustNotShow("Grace")
 		switch path {
@@ -734,15 +742,15 @@ func TestFormThatIsTooLargeOrDamagedIsRefused(t *testing.T) {
 
 func TestStoreThatIsDownIsA503(t *testing.T) {
 	site := newSite(t)
-	store := &faulty{Store: site.store}
+	store := &storetest.Faulty{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	form := filledIn(t, browser)
-	store.saveDown.Store(true)
+	store.OnSave = func(context.Context) error { return errors.New("disk full") }
 	for _, page := range []webtest.Page{browser.Post("/", nil), browser.Post(form+"/who", who), browser.Post(form+"/discard", nil)} {
 		page.MustBe(http.StatusServiceUnavailable, "Service Unavailable")
 	}
-	store.saveDown.Store(false)
+	store.OnSave = nil
 	mustBeAt(t, browser.Get(form), "/review")
 }
 
@@ -929,47 +937,6 @@ func atOnce(t *testing.T, browser *webtest.Browser, handlers []http.Handler, req
 	}
 	all.Wait()
 	return locations
-}
-
-// meeting is a store in which some requests wait for each other, so that all of them load
-// the session before the first of them saves it.
-type meeting struct {
-	session.Store
-	expected atomic.Int64
-	here     sync.WaitGroup
-}
-
-// next makes the next n loads wait for each other.
-func (m *meeting) next(n int) {
-	m.here.Add(n)
-	m.expected.Store(int64(n))
-}
-
-func (m *meeting) Load(ctx context.Context, id string) (session.Record, error) {
-	rec, err := m.Store.Load(ctx, id)
-	if m.expected.Add(-1) >= 0 {
-		m.here.Done()
-		m.here.Wait()
-	}
-	return rec, err
-}
-
-// faulty is a store that can fail, and that can run another request before a save.
-type faulty struct {
-	session.Store
-	saveDown   atomic.Bool // every save fails
-	beforeSave func()      // called once, before the next save
-}
-
-func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error {
-	if f.saveDown.Load() {
-		return errors.New("disk full")
-	}
-	if do := f.beforeSave; do != nil {
-		f.beforeSave = nil
-		do()
-	}
-	return f.Store.Save(ctx, id, rec)
 }
 
 // mustBeAt wants status 200, and a path that ends with this step.

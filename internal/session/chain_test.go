@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/storetest"
 )
 
 // A chain of handlers: one Handler inside another, middleware in between, and an error
@@ -119,7 +120,7 @@ func TestManagerFromOutsideItsHandlerPanics(t *testing.T) {
 
 func TestErrorPageOfTheInnerManagerHasNoCookieOfTheOuter(t *testing.T) {
 	for name, opts := range map[string]session.Options{
-		"load": {Name: "inner", Store: &faulty{onLoad: down}, Salt: "cookie-session"},
+		"load": {Name: "inner", Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"},
 		"save": {Name: "inner", Salt: "cookie-session"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -185,10 +186,10 @@ func TestErrorHandlerMayCallTheSite(t *testing.T) {
 		writer func(http.ResponseWriter) http.ResponseWriter
 		status int
 	}{
-		{"the store is down", session.Options{Store: &faulty{onLoad: down}, Salt: "cookie-session"}, nil, 503},
+		{"the store is down", session.Options{Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"}, nil, 503},
 		{"the session is too large", session.Options{}, nil, 500},
-		{"its writer unwraps", session.Options{Store: &faulty{onLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return unwrapping{w} }, 503},
-		{"its writer does not", session.Options{Store: &faulty{onLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return bare{w} }, 503},
+		{"its writer unwraps", session.Options{Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return unwrapping{w} }, 503},
+		{"its writer does not", session.Options{Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return bare{w} }, 503},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var site http.Handler
@@ -216,7 +217,7 @@ func TestErrorHandlerMayCallTheSite(t *testing.T) {
 }
 
 func TestFromInErrorHandlerIsEmptyAndNeverSaved(t *testing.T) {
-	for name, opts := range map[string]session.Options{"load": {Store: &faulty{onLoad: down}, Salt: "cookie-session"}, "save": {}} {
+	for name, opts := range map[string]session.Options{"load": {Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"}, "save": {}} {
 		t.Run(name, func(t *testing.T) {
 			var cookies []string
 			if opts.Store != nil {

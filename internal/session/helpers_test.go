@@ -16,12 +16,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"example.com/sessions/internal/session"
 	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/session/storetest"
 )
 
 const (
@@ -55,9 +55,9 @@ func newManager(t testing.TB, opts session.Options) *session.Manager {
 }
 
 // newStored returns a manager whose sessions are in the store.
-func newStored(t testing.TB, opts session.Options) (*session.Manager, *faulty) {
+func newStored(t testing.TB, opts session.Options) (*session.Manager, *storetest.Faulty) {
 	t.Helper()
-	store := &faulty{Store: memstore.New()}
+	store := &storetest.Faulty{Store: memstore.New()}
 	opts.Store = store
 	return newManager(t, opts), store
 }
@@ -330,97 +330,6 @@ func mintEncoded(payload string, at time.Time) string {
 // "cookie-session".
 func idCookie(name string) string {
 	return name + "=" + mint(strings.Repeat("A2", 13), time.Now())
-}
-
-// faulty is a store that fails, waits or lets something happen when it is told to. It
-// counts its calls.
-type faulty struct {
-	session.Store
-	deaf                bool // it does not look at its context
-	mu                  sync.Mutex
-	loads, saves, lists int
-	onLoad, onSave      func(ctx context.Context) error // before the call; an error replaces it
-	afterSave           func() error                    // after the call; an error replaces its result
-	onDelete            func() error                    // instead of the call
-	onList              func(ctx context.Context, owner string) ([]session.Record, error)
-}
-
-func (f *faulty) Load(ctx context.Context, id string) (session.Record, error) {
-	if err := f.before(ctx, &f.loads, f.onLoad); err != nil {
-		return session.Record{}, err
-	}
-	return f.Store.Load(f.context(ctx), id)
-}
-
-func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error {
-	if err := f.before(ctx, &f.saves, f.onSave); err != nil {
-		return err
-	}
-	err := f.Store.Save(f.context(ctx), id, rec)
-	if err == nil && f.afterSave != nil {
-		err = f.afterSave()
-	}
-	return err
-}
-
-// before counts a call, and calls its hook.
-func (f *faulty) before(ctx context.Context, calls *int, hook func(context.Context) error) error {
-	f.mu.Lock()
-	*calls++
-	f.mu.Unlock()
-	if hook == nil {
-		return nil
-	}
-	return hook(ctx)
-}
-
-func (f *faulty) context(ctx context.Context) context.Context {
-	if f.deaf {
-		return context.WithoutCancel(ctx)
-	}
-	return ctx
-}
-
-func (f *faulty) Delete(ctx context.Context, id string) error {
-	if f.onDelete != nil {
-		return f.onDelete()
-	}
-	return f.Store.Delete(ctx, id)
-}
-
-func (f *faulty) List(ctx context.Context, owner string) ([]session.Record, error) {
-	f.lists++
-	if f.onList != nil {
-		return f.onList(ctx, owner)
-	}
-	return f.Store.List(ctx, owner)
-}
-
-// listInTwoSteps makes the store list as Redis and files do: it looks up which records
-// there are, and then loads each of them.
-func (f *faulty) listInTwoSteps(between func()) {
-	f.onList = func(ctx context.Context, owner string) ([]session.Record, error) {
-		index, err := f.Store.List(ctx, owner)
-		between()
-		var records []session.Record
-		for _, entry := range index {
-			if rec, err := f.Store.Load(ctx, entry.ID); err == nil && rec.Owner == owner {
-				records = append(records, rec)
-			}
-		}
-		return records, err
-	}
-}
-
-// listPart makes the store list at most a hundred records before its time runs out.
-func (f *faulty) listPart() {
-	f.onList = func(ctx context.Context, owner string) ([]session.Record, error) {
-		records, err := f.Store.List(ctx, owner)
-		if err == nil && len(records) > 100 {
-			return records[:100], context.DeadlineExceeded
-		}
-		return records, err
-	}
 }
 
 // down is the hook of a store that is down.

@@ -23,6 +23,7 @@ import (
 	"example.com/sessions/internal/session"
 	"example.com/sessions/internal/session/filestore"
 	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/session/storetest"
 	"example.com/sessions/internal/webtest"
 )
 
@@ -198,9 +199,14 @@ func TestEndOthersEndsACopyOfThisCookieToo(t *testing.T) {
 }
 
 func TestEndOthersAcceptsThatOneEndsAtTheSameTime(t *testing.T) {
-	store := &faulty{Store: memstore.New()}
+	store := &storetest.Faulty{Store: memstore.New()}
 	laptop, phone := signedInAt(t, store), signedInAt(t, store)
-	store.afterList = func() { phone.Post("/logout", nil) }
+	store.OnList = func(ctx context.Context, owner string) ([]session.Record, error) {
+		records, err := store.Store.List(ctx, owner)
+		store.OnList = nil
+		phone.Post("/logout", nil)
+		return records, err
+	}
 	laptop.Post("/sessions/end-others", nil).MustBeAt("/sessions")
 }
 
@@ -250,13 +256,13 @@ func TestLimitGoneOlderCookieRollsNothingBack(t *testing.T) {
 
 // The processes share only the store. Each loads the session before the other saves it.
 func TestLimitGoneTwoTabsLoseNothing(t *testing.T) {
-	store := &meeting{Store: memstore.New()}
+	store := &storetest.Meeting{Store: memstore.New()}
 	browser := webtest.NewBrowser(t, site(t, store))
 	browser.Get("/")
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser, "GET", "/", nil, site(t, store), site(t, store))
 	browser.Get("/").MustShow("You have visited this page 4 times.")
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser, "POST", "/add_to_cart/3", nil, site(t, store), site(t, store))
 	browser.Get("/cart").MustShow("Headphones x 2 = $199.98")
 }
@@ -275,19 +281,19 @@ func TestOrderIsPlacedOnceHoweverOftenTheButtonIsPressed(t *testing.T) {
 }
 
 func TestOrderIsPlacedOnceByTwoProcessesAtOnce(t *testing.T) {
-	store := &meeting{Store: memstore.New()}
+	store := &storetest.Meeting{Store: memstore.New()}
 	browser := webtest.NewBrowser(t, site(t, store))
 	form := withOrder(t, browser, "1")
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser, "POST", "/checkout", form, site(t, store), site(t, store))
 	mustList(t, browser.Get("/cart"), "Order 1: $999.99")
 }
 
 func TestOrderIsPlacedOnceByADoubleClick(t *testing.T) {
-	store := &meeting{Store: memstore.New()}
+	store := &storetest.Meeting{Store: memstore.New()}
 	browser := webtest.NewBrowser(t, site(t, store))
 	form := withOrder(t, browser, "1")
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser, "POST", "/checkout", form, browser.Handler, browser.Handler)
 	mustList(t, browser.Get("/cart"), "Order 1: $999.99")
 }
@@ -523,10 +529,10 @@ func TestBusySessionEndsAfterTwelveHours(t *testing.T) {
 // What can go wrong.
 
 func TestStoreThatIsDownIsA503(t *testing.T) {
-	store := &faulty{Store: memstore.New()}
+	store := &storetest.Faulty{Store: memstore.New()}
 	browser := signedInAt(t, store)
 	known := browser.Cookie("/", cookieName)
-	store.down.Store(true)
+	takeDown(store)
 	stranger := webtest.NewBrowser(t, site(t, store))
 	for _, page := range []webtest.Page{
 		browser.Get("/"), browser.Get("/sessions"), browser.Post("/note", url.Values{"note": {"x"}}),
@@ -534,7 +540,7 @@ func TestStoreThatIsDownIsA503(t *testing.T) {
 	} {
 		mustBeUnavailable(t, page)
 	}
-	store.down.Store(false)
+	bringBack(store)
 	if browser.Cookie("/", cookieName) != known {
 		t.Error("the browser has another cookie, want the one from before the failure")
 	}
@@ -556,17 +562,20 @@ func TestRedisThatIsNotThereIsA503(t *testing.T) {
 }
 
 func TestListThatFailsIsA503(t *testing.T) {
-	store := &faulty{Store: memstore.New()}
+	store := &storetest.Faulty{Store: memstore.New()}
 	browser := signedInAt(t, store)
-	store.listDown.Store(true)
+	store.OnList = listIsDown
 	for _, page := range []webtest.Page{
 		browser.Get("/sessions"), browser.Post("/sessions/end", url.Values{"id": {"x"}}), browser.Post("/sessions/end-others", nil),
 	} {
 		page.MustBe(http.StatusServiceUnavailable, "Service Unavailable\n")
 	}
-	store.listDown.Store(false)
+	bringBack(store)
 	signedInAt(t, store)
-	store.afterList = func() { store.down.Store(true) } // so that the store fails when a session is ended
+	store.OnList = func(ctx context.Context, owner string) ([]session.Record, error) {
+		takeDown(store) // so that the store fails when a session is ended
+		return store.Store.List(ctx, owner)
+	}
 	page := browser.Post("/sessions/end-others", nil)
 	page.MustBe(http.StatusServiceUnavailable, "")
 	if want := "/sessions/end-others"; page.Path != want {
@@ -733,63 +742,19 @@ func atOnce(t *testing.T, browser *webtest.Browser, method, path string, form ur
 	all.Wait()
 }
 
-// meeting is a store in which some requests wait for each other. Each of them loads the
-// session before the first of them saves it.
-type meeting struct {
-	session.Store
-	expected atomic.Int64
-	here     sync.WaitGroup
-}
-
-// next makes the next n loads wait for each other.
-func (m *meeting) next(n int) {
-	m.here.Add(n)
-	m.expected.Store(int64(n))
-}
-
-func (m *meeting) Load(ctx context.Context, id string) (session.Record, error) {
-	rec, err := m.Store.Load(ctx, id)
-	if m.expected.Add(-1) >= 0 {
-		m.here.Done()
-		m.here.Wait()
-	}
-	return rec, err
-}
-
-// faulty is a store that can fail. down makes Load, Save and List fail, and listDown makes
-// only List fail.
-type faulty struct {
-	session.Store
-	down, listDown atomic.Bool
-	afterList      func() // List calls it once, before it returns
-}
-
 var errDown = errors.New("connection refused")
 
-func (f *faulty) Load(ctx context.Context, id string) (session.Record, error) {
-	if f.down.Load() {
-		return session.Record{}, errDown
-	}
-	return f.Store.Load(ctx, id)
+func listIsDown(context.Context, string) ([]session.Record, error) { return nil, errDown }
+
+// takeDown makes the store fail, until bringBack.
+func takeDown(store *storetest.Faulty) {
+	down := func(context.Context) error { return errDown }
+	store.OnLoad, store.OnSave, store.OnList = down, down, listIsDown
+	store.OnDelete = func() error { return errDown }
 }
 
-func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error {
-	if f.down.Load() {
-		return errDown
-	}
-	return f.Store.Save(ctx, id, rec)
-}
-
-func (f *faulty) List(ctx context.Context, owner string) ([]session.Record, error) {
-	if f.down.Load() || f.listDown.Load() {
-		return nil, errDown
-	}
-	records, err := f.Store.List(ctx, owner)
-	if then := f.afterList; then != nil {
-		f.afterList = nil
-		then()
-	}
-	return records, err
+func bringBack(store *storetest.Faulty) {
+	store.OnLoad, store.OnSave, store.OnList, store.OnDelete = nil, nil, nil, nil
 }
 
 // mustBeUnavailable wants the 503 page without a cookie.
