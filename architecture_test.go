@@ -23,12 +23,12 @@ import (
 	"testing"
 )
 
-// module is the path that all of ours begins with.
+// module is the path that all of our packages begin with.
 const module = "example.com/sessions"
 
-// mayImport says which of our packages the program text in a folder imports. The
-// first line that fits a folder holds for it. What is for tests, such as
-// internal/webtest and storetest, is in no line.
+// mayImport says which of our packages the programs in a folder may import. The first
+// line that matches a folder applies to it. No line allows the packages for tests, such as
+// internal/webtest and storetest.
 var mayImport = []struct {
 	folder, imports *regexp.Regexp
 }{
@@ -48,19 +48,22 @@ func TestImportsAreTheStandardLibraryAndThisModule(t *testing.T) {
 		for _, imported := range f.imports {
 			_, ours := strings.CutPrefix(imported, module+"/")
 			if !ours && !slices.Contains(standard, imported) {
-				t.Errorf("%s imports %s", f.name, imported)
+				t.Errorf("%s imports %s, want only the standard library and this module", f.name, imported)
 			}
 		}
 	}
-	// The same of everything that is linked in, tests and all, as the go command sees it.
+	// The go command checks the same for everything that is linked in, with tests.
 	list, err = goList("-deps", "-test", "-f", "{{if not (or .Standard .Module.Main)}}{{.ImportPath}}{{end}}", "./...")
-	if err != nil || strings.TrimSpace(list) != "" {
-		t.Errorf("not of the standard library: %s%v", list, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list = strings.TrimSpace(list); list != "" {
+		t.Errorf("linked in: %s, want only the standard library and this module", list)
 	}
 }
 
-// Lessons, exercises and commands use stores and internal/session, stores use
-// internal/session, and that one uses nothing of ours.
+// Lessons, exercises and commands use stores and internal/session. Stores use
+// internal/session, which uses no other package of ours.
 func TestImportsRunOneWay(t *testing.T) {
 	checked := 0
 	for _, f := range programFiles(t) {
@@ -69,7 +72,7 @@ func TestImportsRunOneWay(t *testing.T) {
 			return rule.folder.MatchString(folder)
 		})
 		if i < 0 {
-			t.Errorf("%s: mayImport does not say what is above and below %s", f.name, folder)
+			t.Errorf("%s: mayImport has no line for %s, want one", f.name, folder)
 			continue
 		}
 		for _, imported := range f.imports {
@@ -79,15 +82,16 @@ func TestImportsRunOneWay(t *testing.T) {
 			}
 			checked++
 			if !mayImport[i].imports.MatchString(ours) {
-				t.Errorf("%s imports %s", f.name, ours)
+				t.Errorf("%s imports %s, want only what mayImport allows: %s", f.name, ours, mayImport[i].imports)
 			}
 		}
 	}
 	mustFind(t, checked, "imports of our own")
 }
 
-// What a test imports, too, never comes round to what it tests.
-func TestSessionIsTestedWithoutWhatIsAboveIt(t *testing.T) {
+// The tests of internal/session must not import a package above it, because people copy
+// the folder without those packages.
+func TestSessionIsTestedWithoutThePackagesAboveIt(t *testing.T) {
 	checked := 0
 	for _, f := range goFiles(t) {
 		for _, imported := range f.imports {
@@ -97,7 +101,7 @@ func TestSessionIsTestedWithoutWhatIsAboveIt(t *testing.T) {
 			}
 			checked++
 			if !strings.HasPrefix(ours, "internal/session") {
-				t.Errorf("%s imports %s; the folder is to be copied without it", f.name, ours)
+				t.Errorf("%s imports %s, want nothing outside the folder, which people copy alone", f.name, ours)
 			}
 		}
 	}
@@ -108,7 +112,7 @@ func TestSomePackagesAreImportedInOnePlaceOrNowhere(t *testing.T) {
 	allowed := map[string][]string{
 		"crypto/hmac":  {"internal/session/sign.go"},
 		"math/rand":    nil,
-		"math/rand/v2": {"internal/session/filestore/sweep.go"}, // where a sweep begins is no secret
+		"math/rand/v2": {"internal/session/filestore/sweep.go"}, // the shard that a sweep begins with is not a secret
 		"encoding/gob": nil,
 		"plugin":       nil,
 		"unsafe":       nil,
@@ -118,7 +122,7 @@ func TestSomePackagesAreImportedInOnePlaceOrNowhere(t *testing.T) {
 	for _, f := range programFiles(t) {
 		for _, imported := range f.imports {
 			if files, restricted := allowed[imported]; restricted && !slices.Contains(files, f.name) {
-				t.Errorf("%s imports %s", f.name, imported)
+				t.Errorf("%s imports %s, want it only in %q", f.name, imported, files)
 			}
 			if imported == "crypto/hmac" {
 				signers = append(signers, f.name)
@@ -128,7 +132,7 @@ func TestSomePackagesAreImportedInOnePlaceOrNowhere(t *testing.T) {
 	mustFind(t, len(signers), "file that signs")
 }
 
-// go.mod is these two lines, and there is no other but under testdata.
+// go.mod has two lines, and there is no other go.mod except under testdata.
 func TestModuleRequiresNothing(t *testing.T) {
 	lines := 0
 	for line := range strings.Lines(read(t, "go.mod")) {
@@ -136,7 +140,7 @@ func TestModuleRequiresNothing(t *testing.T) {
 		if fields := strings.Fields(line); len(fields) > 0 {
 			lines++
 			if len(fields) != 2 || fields[0] != "module" && fields[0] != "go" {
-				t.Errorf("go.mod says %q", strings.TrimSpace(line))
+				t.Errorf("go.mod says %q, want only module and go", strings.TrimSpace(line))
 			}
 		}
 	}
@@ -148,12 +152,12 @@ func TestModuleRequiresNothing(t *testing.T) {
 		switch base := path.Base(name); {
 		case base == "go.mod" && strings.Contains(name, "testdata/"):
 			if !strings.HasPrefix(read(t, name), "module "+module+"/") {
-				t.Errorf("%s is not of a module below %s", name, module)
+				t.Errorf("%s begins %.60q, want a module below %s", name, read(t, name), module)
 			}
 		case base == "go.mod":
 			found++
 		case base == "go.work", strings.HasPrefix(name, "vendor/"), base == "go.sum" && !strings.Contains(name, "testdata/"):
-			t.Errorf("there is a %s", name)
+			t.Errorf("there is a %s, want none", name)
 		}
 	})
 	if found != 1 {
@@ -161,7 +165,8 @@ func TestModuleRequiresNothing(t *testing.T) {
 	}
 }
 
-// What nobody calls, nobody builds or only tests can reach is not to be read.
+// A reader must not miss anything: no file that is never built, no code that runs without
+// a call, and no names that only tests can use.
 func TestNothingHappensBehindTheReader(t *testing.T) {
 	var names []string
 	for _, f := range goFiles(t) {
@@ -169,31 +174,31 @@ func TestNothingHappensBehindTheReader(t *testing.T) {
 	}
 	walk(t, func(name string) {
 		if notGo := regexp.MustCompile(`\.(c|cc|cpp|cxx|m|h|s|S|syso|a|so)$`); notGo.MatchString(name) {
-			t.Errorf("%s is to be linked in, and is not Go", name)
+			t.Errorf("%s would be linked in, want only Go", name)
 		}
 		if strings.HasSuffix(name, ".go") && !strings.Contains(name, "testdata/") && !slices.Contains(names, name) {
-			t.Errorf("%s is in no package", name)
+			t.Errorf("%s is in no package, want it in one", name)
 		}
 	})
 	testNames := regexp.MustCompile(`^(Test|Benchmark|Fuzz|Example)([^a-z]|$)`)
 	inPackage := 0
 	for _, f := range goFiles(t) {
 		if !builtSomewhere(t, f.name) {
-			t.Errorf("%s is built on no system", f.name)
+			t.Errorf("%s is built on no system, want one or more", f.name)
 		}
 		if path.Base(f.name) == "export_test.go" {
-			t.Errorf("%s opens a package for tests", f.name)
+			t.Errorf("there is a %s, want none", f.name)
 		}
 		for _, declared := range f.syntax.Decls {
 			if function, ok := declared.(*ast.FuncDecl); ok && function.Recv == nil && function.Name.Name == "init" {
-				t.Errorf("%s has an init function", f.name)
+				t.Errorf("%s has an init function, want none", f.name)
 			}
 		}
 		if f.test && !strings.HasSuffix(f.syntax.Name.Name, "_test") {
 			inPackage++
 			for _, e := range exported(f.syntax) {
 				if !testNames.MatchString(e.name) {
-					t.Errorf("%s exports %s for tests", f.name, e.name)
+					t.Errorf("%s exports %s for tests, want no exported name", f.name, e.name)
 				}
 			}
 		}
@@ -201,7 +206,7 @@ func TestNothingHappensBehindTheReader(t *testing.T) {
 	mustFind(t, inPackage, "tests inside packages")
 }
 
-// builtSomewhere reports whether one of these systems takes the file.
+// builtSomewhere reports whether the file is built on one of these systems.
 func builtSomewhere(t *testing.T, name string) bool {
 	t.Helper()
 	return slices.ContainsFunc([]string{"linux", "darwin", "windows", "plan9"}, func(system string) bool {
@@ -215,8 +220,8 @@ func builtSomewhere(t *testing.T, name string) bool {
 	})
 }
 
-// A type's comment may begin with an article. A constant, a variable or a field
-// may be told apart by its group's comment or by the rest of its line.
+// A type's comment may begin with an article. For a constant, a variable or a field, the
+// comment of its group or the one at the end of its line is enough.
 func TestExportedNamesAreDocumented(t *testing.T) {
 	checked := 0
 	for _, f := range programFiles(t) {
@@ -224,16 +229,16 @@ func TestExportedNamesAreDocumented(t *testing.T) {
 			checked++
 			switch {
 			case e.doc == "":
-				t.Errorf("%s: %s has no comment", f.name, e.name)
+				t.Errorf("%s: %s has no comment, want one", f.name, e.name)
 			case e.begins && !regexp.MustCompile(`^((A|An|The) )?`+e.name+`\b`).MatchString(e.doc):
-				t.Errorf("%s: the comment of %s begins %.30q", f.name, e.name, e.doc)
+				t.Errorf("%s: the comment of %s begins %.30q, want its name first", f.name, e.name, e.doc)
 			}
 		}
 	}
 	mustFind(t, checked, "exported names")
 }
 
-// Each package says once what it is.
+// Each package has exactly one package comment.
 func TestPackagesAreDocumented(t *testing.T) {
 	comments := make(map[string]int)
 	for _, f := range programFiles(t) {
@@ -259,14 +264,14 @@ func TestPackagesAreDocumented(t *testing.T) {
 	mustFind(t, len(comments), "packages")
 }
 
-// export is an exported name and what is said of it.
+// export is an exported name and its comment.
 type export struct {
 	name, doc string
-	begins    bool // the comment is to begin with the name
+	begins    bool // the comment must begin with the name
 }
 
-// exported returns the exported names of a file: functions, types and their
-// methods and fields, constants and variables.
+// exported returns the exported names of a file: functions, types with their methods and
+// fields, constants and variables.
 func exported(file *ast.File) []export {
 	var all []export
 	for _, declared := range file.Decls {
@@ -303,6 +308,7 @@ func receiver(method *ast.FuncDecl) string {
 	}
 }
 
+// exportedSpecs is exported for one line of a declaration.
 func exportedSpecs(d *ast.GenDecl, spec ast.Spec) []export {
 	var all []export
 	switch s := spec.(type) {
@@ -335,6 +341,7 @@ func exportedSpecs(d *ast.GenDecl, spec ast.Spec) []export {
 	return all
 }
 
+// exportedFields is exported for the fields or the methods of a type.
 func exportedFields(of string, fields *ast.FieldList) []export {
 	var all []export
 	for _, field := range fields.List {
@@ -355,7 +362,7 @@ type goFile struct {
 	imports []string
 }
 
-// goFiles returns the files of all packages, whatever system they are for.
+// goFiles returns the files of all packages, for every system.
 func goFiles(t *testing.T) []goFile {
 	t.Helper()
 	files, err := parsedOnce()
@@ -366,7 +373,7 @@ func goFiles(t *testing.T) []goFile {
 	return files
 }
 
-// programFiles returns the files that are no tests.
+// programFiles returns the files that are not tests.
 func programFiles(t *testing.T) []goFile {
 	t.Helper()
 	return slices.DeleteFunc(slices.Clone(goFiles(t)), func(f goFile) bool { return f.test })
@@ -409,6 +416,7 @@ func parseAll() ([]goFile, error) {
 	}
 }
 
+// parse returns the Go file of a name.
 func parse(name string) (goFile, error) {
 	syntax, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
@@ -425,7 +433,7 @@ func parse(name string) (goFile, error) {
 	return f, nil
 }
 
-// goList runs the go command, which asks no network.
+// goList runs go list without network, and returns its output.
 func goList(args ...string) (string, error) {
 	var stderr bytes.Buffer
 	list := exec.Command("go", append([]string{"list"}, args...)...)
@@ -459,10 +467,10 @@ func walk(t *testing.T, f func(name string)) {
 	}
 }
 
-// mustFind fails when there was nothing to check, which proves nothing.
+// mustFind fails the test if it found nothing to check, because then it proves nothing.
 func mustFind(t *testing.T, found int, what string) {
 	t.Helper()
 	if found == 0 {
-		t.Errorf("no %s found", what)
+		t.Errorf("found no %s, want some to check", what)
 	}
 }

@@ -1,4 +1,5 @@
-// Package sessions holds nothing but the test that keeps the READMEs true.
+// Package sessions has only tests. They check that the READMEs are true and that the
+// packages import only what they may.
 package sessions
 
 import (
@@ -23,21 +24,23 @@ func programs(t *testing.T) []string {
 	return append(glob(t, "lessons/*/README.md"), glob(t, "exercises/*/README.md")...)
 }
 
-// glob fails when it finds nothing, as a loop over nothing proves nothing.
+// glob returns the files that match a pattern. It fails the test if there are none,
+// because a loop over nothing proves nothing.
 func glob(t *testing.T, pattern string) []string {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
-		t.Fatalf("%s: found nothing, %v", pattern, err)
+		t.Fatalf("%s: found no files, %v, want some", pattern, err)
 	}
 	return files
 }
 
-// folder is the one that a page is in, as links name it.
+// folder returns the folder of a page, as links name it.
 func folder(page string) string {
 	return filepath.ToSlash(filepath.Dir(page))
 }
 
+// read returns the text of a file, with line ends as on Unix.
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -47,7 +50,7 @@ func read(t *testing.T, file string) string {
 	return strings.ReplaceAll(string(text), "\r\n", "\n")
 }
 
-// sources returns the text that a page's snippets are to be found in.
+// sources returns the text in which a page's snippets must be.
 func sources(t *testing.T, page string) string {
 	t.Helper()
 	var all strings.Builder
@@ -63,7 +66,7 @@ func sources(t *testing.T, page string) string {
 	return all.String()
 }
 
-// blocks returns the fenced blocks of a language.
+// blocks returns the fenced blocks in a language.
 func blocks(text, language string) []string {
 	var found []string
 	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
@@ -79,7 +82,7 @@ func TestGoSnippetsAreInTheSource(t *testing.T) {
 		for _, block := range blocks(read(t, page), "go") {
 			checked++
 			if !strings.Contains(source, block) {
-				t.Errorf("%s: not in the source:\n%s", page, block)
+				t.Errorf("%s: this snippet is not in the source, want it there:\n%s", page, block)
 			}
 		}
 	}
@@ -88,7 +91,7 @@ func TestGoSnippetsAreInTheSource(t *testing.T) {
 	}
 }
 
-// What an edit takes away must be there to be taken away.
+// The lines that a diff removes or keeps must be in the source.
 func TestDiffsApply(t *testing.T) {
 	checked := 0
 	for _, page := range readmes(t) {
@@ -102,7 +105,7 @@ func TestDiffsApply(t *testing.T) {
 				}
 			}
 			if !strings.Contains(source, before.String()) {
-				t.Errorf("%s: does not apply:\n%s", page, block)
+				t.Errorf("%s: this diff does not apply, want that it does:\n%s", page, block)
 			}
 		}
 	}
@@ -118,7 +121,7 @@ func TestNamedTestsExist(t *testing.T) {
 		for _, match := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark|Example)[A-Z]\\w*)`").FindAllStringSubmatch(read(t, page), -1) {
 			checked++
 			if !strings.Contains(source, "func "+match[1]+"(") {
-				t.Errorf("%s names %s, which does not exist", page, match[1])
+				t.Errorf("%s names %s, want the name of a test that exists", page, match[1])
 			}
 		}
 	}
@@ -139,7 +142,7 @@ func TestLinksResolve(t *testing.T) {
 			}
 			checked++
 			if _, err := os.Stat(filepath.Join(filepath.Dir(page), target)); err != nil {
-				t.Errorf("%s: %v", page, err)
+				t.Errorf("%s links to %s: %v", page, target, err)
 			}
 		}
 	}
@@ -148,7 +151,7 @@ func TestLinksResolve(t *testing.T) {
 	}
 }
 
-// Every Set-Cookie that a page shows is one that the package could have sent.
+// The package can read each Set-Cookie that a page shows.
 func TestCookiesInPagesAreCookies(t *testing.T) {
 	checked := 0
 	for _, page := range readmes(t) {
@@ -164,21 +167,22 @@ func TestCookiesInPagesAreCookies(t *testing.T) {
 	}
 }
 
-// The steps of lesson 01 are the comments of unsign, word for word.
-func TestStepsAreThoseOfUnsign(t *testing.T) {
+// The steps of lesson 01 must be the comments of unsign, word for word.
+func TestLesson01HasTheStepsOfUnsign(t *testing.T) {
 	page := read(t, "lessons/01-counter/README.md")
 	steps := regexp.MustCompile(`(?m)^\t// (\d\. .*)$`).FindAllStringSubmatch(read(t, "internal/session/sign.go"), -1)
 	if len(steps) < 5 {
-		t.Fatalf("%d steps in sign.go, want 5", len(steps))
+		t.Fatalf("%d steps in sign.go, want 5 or more", len(steps))
 	}
 	for _, step := range steps {
 		if !strings.Contains(page, step[1]+"\n") {
-			t.Errorf("lesson 01 does not say: %s", step[1])
+			t.Errorf("lesson 01 lacks the step %q, want it there", step[1])
 		}
 	}
 }
 
-// A lesson is a walk and not a book. An exercise sets its task, too.
+// A lesson must not take long to read. An exercise may be longer, because it also sets a
+// task.
 func TestLessonsAreShort(t *testing.T) {
 	for _, page := range programs(t) {
 		longest := 750
@@ -194,7 +198,7 @@ func TestLessonsAreShort(t *testing.T) {
 	}
 }
 
-// A lesson that prepares an exercise links to it, and the exercise to the lesson.
+// A lesson that prepares an exercise must link to it, and the exercise to the lesson.
 func TestLessonsAndExercisesNameEachOther(t *testing.T) {
 	checked := 0
 	for _, lesson := range glob(t, "lessons/*/README.md") {
@@ -204,7 +208,7 @@ func TestLessonsAndExercisesNameEachOther(t *testing.T) {
 			prepared, _, _ := strings.Cut(read(t, exercise), "## The task")
 			there, back := strings.Contains(prepares, folder(exercise)), strings.Contains(prepared, folder(lesson))
 			if there != back {
-				t.Errorf("%s names %s: %v, and the other way round: %v", lesson, exercise, there, back)
+				t.Errorf("%s names %s: %v, and %[2]s names %[1]s: %[4]v, want both or neither", lesson, exercise, there, back)
 			}
 			if there {
 				checked++
@@ -212,7 +216,7 @@ func TestLessonsAndExercisesNameEachOther(t *testing.T) {
 		}
 	}
 	if checked == 0 {
-		t.Error("no lesson prepares an exercise")
+		t.Error("no lesson prepares an exercise, want some to check")
 	}
 }
 
@@ -220,12 +224,12 @@ func TestRootNamesEveryProgram(t *testing.T) {
 	root := read(t, "README.md")
 	for _, page := range programs(t) {
 		if !strings.Contains(root, "]("+folder(page)) {
-			t.Errorf("README.md has no link to %s", page)
+			t.Errorf("README.md has no link to %s, want one", page)
 		}
 	}
 }
 
-// The lessons and exercises with a login share their turns.go, to the letter.
+// The lessons and exercises with a login have the same turns.go, to the letter.
 func TestTurnsAreTheSameInEveryFolder(t *testing.T) {
 	files, err := filepath.Glob("*/*/turns.go")
 	if err != nil || len(files) < 6 {
@@ -233,7 +237,7 @@ func TestTurnsAreTheSameInEveryFolder(t *testing.T) {
 	}
 	for _, file := range files[1:] {
 		if read(t, file) != read(t, files[0]) {
-			t.Errorf("%s is not %s", file, files[0])
+			t.Errorf("%s differs from %s, want the same text", file, files[0])
 		}
 	}
 }

@@ -20,22 +20,23 @@ import (
 )
 
 const (
-	maxCookie   = 4096    // bytes of name and value that browsers keep (RFC 6265bis, section 5.6)
-	maxKeys     = 20      // of which the sizes are shown
-	maxForeign  = 300     // bytes that are shown of what is no session
-	maxIndented = 1 << 20 // bytes that indenting may make of a session
+	maxCookie   = 4096    // bytes of name and value that browsers store (RFC 6265bis, section 5.6)
+	maxKeys     = 20      // whose sizes are shown
+	maxForeign  = 300     // bytes that are shown of a payload that is not a session's
+	maxIndented = 1 << 20 // bytes of a session after indenting
 	indentation = "           "
 )
 
-// kind is what a payload is.
+// kind says what a payload is.
 type kind int
 
 const (
 	values    kind = iota // of a client-side session
-	sessionID             // of a server-side one
-	foreign               // neither: another program's
+	sessionID             // of a server-side session
+	foreign               // another program's
 )
 
+// kindOf returns what a payload is, judged by its form.
 func kindOf(payload []byte) kind {
 	object := bytes.HasPrefix(bytes.TrimLeft(payload, " \t\r\n"), []byte("{"))
 	switch {
@@ -47,7 +48,7 @@ func kindOf(payload []byte) kind {
 	return foreign
 }
 
-// page is what is written on.
+// page is what the command writes on.
 type page struct {
 	io.Writer
 	width  int
@@ -65,7 +66,7 @@ func wantColour(out io.Writer, env func(string) string) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// columns is the width of the terminal.
+// columns returns the terminal's width, which is 80 unless COLUMNS says otherwise.
 func columns(env func(string) string) int {
 	n, err := strconv.Atoi(env("COLUMNS"))
 	if err != nil || n < 20 || n > 500 {
@@ -91,7 +92,7 @@ func (p page) paint(colour, text string) string {
 	return colour + text + plain
 }
 
-// show writes all that there is to say of a cookie.
+// show writes everything that the command knows about a cookie.
 func (p page) show(c cookie, parts session.Parts, v verdict) {
 	p.draw(c.value)
 	p.payload(c, parts.Payload)
@@ -101,11 +102,11 @@ func (p page) show(c cookie, parts session.Parts, v verdict) {
 	if kindOf(parts.Payload) == values {
 		p.keys(parts.Payload)
 	}
-	p.line("signature", "%s", p.paint(map[status]string{held: green, broken: red}[v.status], v.text))
+	p.line("signature", "%s", p.paint(map[status]string{valid: green, notValid: red}[v.status], v.text))
 }
 
-// draw writes the value with the name of each part under it, as many side by side
-// as a row has room for.
+// draw writes the value with the name of each part under it. It writes as many parts
+// side by side as fit in a row.
 func (p page) draw(value string) {
 	fields := strings.Split(value, ".") // a compressed payload has a dot of its own
 	last := len(fields) - 1
@@ -116,14 +117,14 @@ func (p page) draw(value string) {
 	row.end()
 }
 
-// row is some parts of a value, side by side, and their names below.
+// row is a row of the drawing: parts of a value, side by side, and their names below.
 type row struct {
 	page         page
 	texts, names string
 	used, parts  int
 }
 
-// add writes a part beside the ones before it, or else on rows of its own.
+// add puts a part beside the ones before it, or on rows of its own if it does not fit.
 func (r *row) add(name, text, colour string) {
 	dot := ""
 	if r.parts > 0 {
@@ -145,12 +146,13 @@ func (r *row) add(name, text, colour string) {
 	r.parts++
 }
 
+// end writes the row and starts an empty one.
 func (r *row) end() {
 	fmt.Fprintf(r.page, "%s\n%s\n\n", strings.TrimRight(r.texts, " "), strings.TrimRight(r.names, " "))
 	r.texts, r.names, r.used = "", "", 0
 }
 
-// payload writes what was signed, and what it is.
+// payload writes the payload, and says what it is.
 func (p page) payload(c cookie, payload []byte) {
 	switch kindOf(payload) {
 	case values:
@@ -163,24 +165,24 @@ func (p page) payload(c cookie, payload []byte) {
 	p.line("read", "without the secret: signing hides nothing")
 	switch kindOf(payload) {
 	case sessionID:
-		p.line("payload", "a session ID: the values are on the server, which\nkeeps them under the ID's SHA-256\n%x",
+		p.line("payload", "a session ID: the values are on the server, which\nstores them under the ID's SHA-256\n%x",
 			sha256.Sum256(payload))
 	case foreign:
-		p.line("payload", "no session: %d bytes that are neither a JSON object nor a session ID", len(payload))
+		p.line("payload", "not a session's: %d bytes that are neither a JSON object nor a session ID", len(payload))
 	}
 	if strings.HasPrefix(c.value, ".") {
 		p.line("payload", "compressed, as the dot before it says")
 	}
 }
 
-// line writes something with its label before it.
+// line writes a text with its label before it.
 func (p page) line(label, format string, args ...any) {
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+indentation)
 	fmt.Fprintf(p, "%-*s%s\n", len(indentation), label, text)
 }
 
-// keys writes how many bytes of JSON each key's value takes, the largest first, as
-// the package's ErrTooLarge counts them.
+// keys writes how many bytes of JSON each key's value takes, the largest first. It counts
+// as the package's ErrTooLarge does.
 func (p page) keys(object []byte) {
 	sizes := members(object)
 	text := "%d bytes"
@@ -218,8 +220,8 @@ func members(object []byte) []member {
 	return all
 }
 
-// indent spreads an object over lines. Numbers and the order of keys stay as they
-// are. An object that would become very large stays on one line.
+// indent returns an object on several lines. It leaves numbers and the order of keys as
+// they are. An object that would become larger than maxIndented stays on one line.
 func indent(object []byte) string {
 	object = bytes.TrimSpace(object)
 	var out bytes.Buffer
@@ -230,7 +232,7 @@ func indent(object []byte) string {
 	return out.String()
 }
 
-// depth is how many brackets of an object are open at the most.
+// depth returns the maximum number of brackets that are open at one place of an object.
 func depth(object []byte) int {
 	open, deepest := 0, 0
 	decoder := json.NewDecoder(bytes.NewReader(object))
@@ -250,9 +252,9 @@ func depth(object []byte) int {
 	}
 }
 
-// printable writes as JSON escapes what would act on a terminal and not show on
-// it: ESC, the control characters that begin with U+0080, and those that reverse
-// the direction of writing. In JSON that is the same text.
+// printable replaces characters that would act on a terminal by their JSON escapes: ESC,
+// the control characters from U+0080 on, and those that reverse the direction of writing.
+// A JSON parser reads the result as the same text.
 func printable(text string) string {
 	var safe strings.Builder
 	for _, r := range text {
@@ -267,12 +269,13 @@ func printable(text string) string {
 	return safe.String()
 }
 
+// clock returns a time in UTC, to the second.
 func clock(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05 MST")
 }
 
-// oldEpoch explains a date before 2011. itsdangerous before 1.0, which old releases of
-// Flask used, counted the seconds from 2011 and not from 1970.
+// oldEpoch explains a date before 2011. Old releases of Flask used itsdangerous before
+// 1.0, which counted the seconds from 2011 instead of 1970.
 func oldEpoch(signedAt time.Time) string {
 	epoch := time.Date(2011, time.January, 1, 0, 0, 0, 0, time.UTC)
 	if !signedAt.Before(epoch) {
@@ -282,8 +285,8 @@ func oldEpoch(signedAt time.Time) string {
 	return "\nor, if itsdangerous before 1.0 signed it, which counted from 2011: " + clock(signedAt)
 }
 
-// age says how long ago something was signed. It counts in seconds, as a Duration
-// ends after 292 years, and a timestamp may lie beyond.
+// age says how long ago a cookie was signed. It counts in seconds, because a timestamp
+// may be more than 292 years away, which is a Duration's maximum.
 func age(signedAt time.Time) string {
 	seconds := time.Now().Unix() - signedAt.Unix()
 	if seconds < 0 {
@@ -292,6 +295,8 @@ func age(signedAt time.Time) string {
 	return span(seconds) + " ago"
 }
 
+// span returns a number of seconds as days, or as hours, minutes and seconds if it is
+// less than two days.
 func span(seconds int64) string {
 	const day = 24 * 60 * 60
 	if seconds >= 2*day {

@@ -9,13 +9,13 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// cookie is what the browser keeps of one: its name and its value.
+// cookie is a cookie's name and value.
 type cookie struct {
 	name, value string
 }
 
-// findCookie returns the cookie that the text is about. Where there are several,
-// it is the one of that name, or else the only one that has a session's form.
+// findCookie returns the cookie that is in the text. If there are several, it returns
+// the one that has the name or, without a name, the only one that has a session's form.
 func findCookie(text, name string) (cookie, error) {
 	cookies := readCookies(text, name)
 	if name != "" {
@@ -34,13 +34,13 @@ func findCookie(text, name string) (cookie, error) {
 	case len(cookies) > 1:
 		return cookie{}, ambiguous(cookies)
 	case cookies[0].value == "":
-		return cookie{}, fmt.Errorf("the cookie is empty: a server deletes one like that")
+		return cookie{}, fmt.Errorf("the cookie is empty: a server deletes a cookie this way")
 	}
 	return cookies[0], nil
 }
 
-// readCookies returns the cookies of all header lines. Without any, the text is
-// what would stand in one, or a value alone.
+// readCookies returns the cookies of all header lines. If the text has no header line,
+// it is read as the text of a Cookie header, or as a value alone.
 func readCookies(text, name string) []cookie {
 	request := &http.Request{Header: http.Header{}}
 	response := &http.Response{Header: http.Header{}}
@@ -65,7 +65,8 @@ func readCookies(text, name string) []cookie {
 	}
 	var cookies []cookie
 	for _, c := range append(request.Cookies(), response.Cookies()...) {
-		if c.Quoted { // quotes are part of a value, and no session's has them
+		// Quotes are part of a value. No session's value has them, so Inspect refuses it.
+		if c.Quoted {
 			c.Value = `"` + c.Value + `"`
 		}
 		if found := (cookie{c.Name, c.Value}); !slices.Contains(cookies, found) {
@@ -75,7 +76,7 @@ func readCookies(text, name string) []cookie {
 	return cookies
 }
 
-// withForm returns those that are payload.timestamp.signature.
+// withForm returns the cookies that have the form payload.timestamp.signature.
 func withForm(cookies []cookie) []cookie {
 	var formed []cookie
 	for _, c := range cookies {
@@ -86,6 +87,7 @@ func withForm(cookies []cookie) []cookie {
 	return formed
 }
 
+// ambiguous returns the error that lists the cookies, so that the user can choose one.
 func ambiguous(cookies []cookie) error {
 	var names []string
 	for _, c := range cookies[:min(len(cookies), 10)] {

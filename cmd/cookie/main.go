@@ -1,27 +1,27 @@
-// Command cookie looks into a session's cookie: what it holds, when it was
-// signed, how much room it takes, and whether its signature holds.
+// Command cookie shows what is in a session's cookie, when it was signed, how many
+// bytes it takes, and whether its signature is valid.
 //
 //	go run ./cmd/cookie eyJ2aXNpdHMiOjN9.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w
 //	go run ./cmd/cookie 'Cookie: theme=dark; counter=eyJ2aXNpdHMiOjN9.ZVPxAA.XpQZ...'
 //	curl -sI http://localhost:8080 | go run ./cmd/cookie
 //
-// It takes a value, name=value, or lines with a Set-Cookie or Cookie header, as
-// one argument or from standard input. A cookie that is in use belongs on standard
-// input, as it opens its session for whoever reads it: shells remember arguments,
+// The command takes a value, name=value, or lines with a Set-Cookie or Cookie header,
+// as one argument or from standard input. Pass a cookie that is in use on standard
+// input, because anyone who reads it can open its session. Shells remember arguments,
 // and other users of the machine can see them.
 //
-// What is in the cookie it reads without a secret, and so does anybody. With the
-// secret in SESSION_SECRET, or the one before it in SESSION_SECRET_OLD, it also
-// says whether the signature holds, and warns of a secret that is too short. How old
-// a cookie may be is the server's to say: here its age is shown and not judged.
+// The command needs no secret to read a cookie, and neither does anyone else. With the
+// secret in SESSION_SECRET, or the one before it in SESSION_SECRET_OLD, it also says
+// whether the signature is valid, and warns if the secret is too short. It shows the
+// cookie's age and does not judge it, because each server sets its own maximum.
 //
-//	-name NAME  the cookie's name, which is part of what is signed: by default
-//	            the header's, or "session" where there is none
-//	-sha1       it was signed with SHA-1, as a stock Flask does
+//	-name NAME  the cookie's name, which the signature covers: by default the
+//	            header's, or "session" if there is no header
+//	-sha1       the cookie was signed with SHA-1, as a stock Flask does
 //
-// The exit status is 1 when the signature does not hold or it is no session's
-// cookie, and 2 when it was called wrongly (go run makes that 1, too). There is
-// colour on a terminal, unless NO_COLOR is set. COLUMNS is how wide it is, 80 by
+// The exit status is 1 if the signature is not valid or the cookie is not a session's,
+// and 2 if the command was called wrongly (go run turns 2 into 1). The output has
+// colour on a terminal, unless NO_COLOR is set. COLUMNS is the terminal's width, 80 by
 // default.
 package main
 
@@ -40,11 +40,11 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// maxInput is how many bytes are read: sixteen times what a cookie can be, since
-// it may stand among others.
+// maxInput is the maximum number of bytes that the command reads. It is sixteen times a
+// cookie's maximum, because the cookie may stand among others.
 const maxInput = 64 << 10
 
-// errUsage is wrapped by what is wrong with the call, and not with the cookie.
+// errUsage is in the chain of an error that lies in the call, not in the cookie.
 var errUsage = errors.New("usage")
 
 func main() {
@@ -54,10 +54,10 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run returns the exit status. What it says of a cookie goes to stdout, and why
-// there is nothing to say to stderr.
+// run runs the command and returns its exit status. It writes what it finds in the
+// cookie to stdout, and an error to stderr.
 func run(args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
-	holds, err := look(args, env, stdin, stdout)
+	valid, err := look(args, env, stdin, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -67,15 +67,16 @@ func run(args []string, env func(string) string, stdin io.Reader, stdout, stderr
 	case err != nil:
 		fmt.Fprintln(stderr, printable("cookie: "+err.Error()))
 		return 1
-	case !holds:
+	case !valid:
 		return 1
 	}
 	return 0
 }
 
-// look shows the cookie that it is given, and reports whether it holds as far as
-// can be told.
-func look(args []string, env func(string) string, stdin io.Reader, stdout io.Writer) (holds bool, err error) {
+// look shows the cookie that it is given. It returns false if the signature is not valid
+// or the cookie is not a session's. Without a secret it cannot check the signature, and
+// takes it for valid.
+func look(args []string, env func(string) string, stdin io.Reader, stdout io.Writer) (valid bool, err error) {
 	name, newHash, text, err := parse(args, stdin, stdout)
 	if err != nil {
 		return false, err
@@ -94,10 +95,10 @@ func look(args []string, env func(string) string, stdin io.Reader, stdout io.Wri
 	}
 	page := page{stdout, columns(env), wantColour(stdout, env)}
 	page.show(found, parts, verdict)
-	return verdict.status != broken && kindOf(parts.Payload) != foreign, nil
+	return verdict.status != notValid && kindOf(parts.Payload) != foreign, nil
 }
 
-// parse returns what the arguments say, and the text that holds the cookie.
+// parse returns what the arguments say, and the text that contains the cookie.
 func parse(args []string, stdin io.Reader, stdout io.Writer) (name string, newHash func() hash.Hash, text string, err error) {
 	var help bytes.Buffer
 	flags := flag.NewFlagSet("cookie", flag.ContinueOnError)
@@ -125,7 +126,7 @@ func parse(args []string, stdin io.Reader, stdout io.Writer) (name string, newHa
 	return name, newHash, text, err
 }
 
-// input returns the argument, or else what comes from stdin.
+// input returns the argument, or reads stdin if there is none.
 func input(args []string, stdin io.Reader) (string, error) {
 	var text string
 	if len(args) == 1 {
@@ -143,7 +144,7 @@ func input(args []string, stdin io.Reader) (string, error) {
 	return text, nil
 }
 
-// verdict is what is known of a signature.
+// verdict says whether a signature is valid, and why.
 type verdict struct {
 	status status
 	text   string
@@ -153,20 +154,20 @@ type status int
 
 const (
 	unchecked status = iota // there is no secret to check it with
-	held
-	broken
+	valid
+	notValid
 )
 
-// verify tries the secrets of the environment.
+// verify checks the signature with the secrets of the environment.
 func verify(c cookie, parts session.Parts, newHash func() hash.Hash, env func(string) string) (verdict, error) {
-	result := verdict{unchecked, "not checked, as SESSION_SECRET is not set"}
+	result := verdict{unchecked, "not checked, because SESSION_SECRET is not set"}
 	for _, variable := range []string{"SESSION_SECRET", "SESSION_SECRET_OLD"} {
 		secret := env(variable)
 		if secret == "" {
 			continue
 		}
 		for i, salt := range salts(c.name, parts.Payload) {
-			// Secure is what New wants of some names. It makes no signature.
+			// New requires Secure for some names. It has no effect on the signature.
 			sessions, err := session.New(padded(secret), &session.Options{
 				Name: c.name, Salt: salt, Hash: newHash, Secure: true,
 			})
@@ -175,29 +176,30 @@ func verify(c cookie, parts session.Parts, newHash func() hash.Hash, env func(st
 			}
 			err = sessions.Verify(c.value)
 			if err == nil {
-				text := fmt.Sprintf("holds, with %s and the salt %.60q", variable, salt)
+				text := fmt.Sprintf("valid, with %s and the salt %.60q", variable, salt)
 				if i > 0 {
-					text += "\nof Flask, which has it for every name: here it takes Options.Salt"
+					text += "\nof Flask, which uses it for every name: here, set Options.Salt to it"
 				}
-				return verdict{held, text + tooShort(variable, secret)}, nil
+				return verdict{valid, text + tooShort(variable, secret)}, nil
 			}
-			text := whyBroken(err, c.name, parts.Signature, newHash().Size())
-			result = verdict{broken, text + tooShort(variable, secret)}
+			text := whyNotValid(err, c.name, parts.Signature, newHash().Size())
+			result = verdict{notValid, text + tooShort(variable, secret)}
 		}
 	}
 	return result, nil
 }
 
-// minSecret is how many bytes session.New wants in a secret.
+// minSecret is the minimum number of bytes that session.New takes as a secret.
 const minSecret = 32
 
-// padded returns the secret with zero bytes after it if it is too short for
-// session.New. HMAC does the same to a short key, so the signature is the same.
+// padded returns the secret, with zero bytes after it if it is too short for
+// session.New. The signature stays the same, because HMAC pads a short key with zero
+// bytes too.
 func padded(secret string) []byte {
 	return append([]byte(secret), make([]byte, max(0, minSecret-len(secret)))...)
 }
 
-// tooShort warns of a secret that can be guessed.
+// tooShort returns a warning if the secret is so short that it can be guessed.
 func tooShort(variable, secret string) string {
 	if len(secret) >= minSecret {
 		return ""
@@ -205,9 +207,9 @@ func tooShort(variable, secret string) string {
 	return fmt.Sprintf("\nwarning: %s has %d bytes and can be guessed; a secret must have at least %d random bytes", variable, len(secret), minSecret)
 }
 
-// salts returns what may keep this cookie apart from others that are signed with
-// the same secret: what this package's Options make of its name, and after that
-// Flask's salt, which is the same for all names.
+// salts returns the salts that a cookie may have been signed with. The first is the one
+// that session.New makes of the cookie's name. The second is Flask's, which is the same
+// for all names.
 func salts(name string, payload []byte) []string {
 	suffix := ""
 	if name != "session" {
@@ -222,17 +224,17 @@ func salts(name string, payload []byte) []string {
 	return []string{"cookie-session" + suffix, "cookie-session"}
 }
 
-// whyBroken says what is wrong as far as it can be known: the wrong secret, name
-// or salt and a changed letter all look alike.
-func whyBroken(err error, name, signature string, want int) string {
+// whyNotValid says why a signature is not valid. It cannot tell a wrong secret, name or
+// salt from a changed letter, because all of them lead to another signature.
+func whyNotValid(err error, name, signature string, want int) string {
 	got := base64.RawURLEncoding.DecodedLen(len(signature))
 	hint := map[int]string{sha1.Size: ": try -sha1", sha256.Size: ": try without -sha1"}[got]
 	switch {
 	case !errors.Is(err, session.ErrSignature):
-		return "does not hold: " + err.Error()
+		return "not valid: " + err.Error()
 	case got != want:
-		return fmt.Sprintf("does not hold: it has %d bytes, want %d%s", got, want, hint)
+		return fmt.Sprintf("not valid: it has %d bytes, want %d%s", got, want, hint)
 	}
-	return fmt.Sprintf("does not hold for a cookie named %.40q: somebody changed it,\n"+
-		"or signed it with another secret or salt, or for another name (-name)", name)
+	return fmt.Sprintf("not valid for a cookie named %.40q: the cookie was changed,\n"+
+		"or signed with another secret or salt, or for another name (-name)", name)
 }

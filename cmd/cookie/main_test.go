@@ -29,12 +29,12 @@ const (
 	secret    = "0123456789abcdef0123456789abcdef"
 	oldSecret = "fedcba9876543210fedcba9876543210"
 	// visits3 is {"visits":3} of 2023-11-14, signed with secret for a cookie named
-	// session; counter3 is the same for one named counter.
+	// session. counter3 is the same for a cookie named counter.
 	visits3  = "eyJ2aXNpdHMiOjN9.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w"
 	counter3 = "eyJ2aXNpdHMiOjN9.ZVPxAA.XpQZHfNu9oQW5b3CrPuvsF7KV_Hbxb8dAt8YgmfuNcI"
 )
 
-func TestShowsAllThatThereIsToSay(t *testing.T) {
+func TestShowsEverythingAboutACookie(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Unix(1700000000, 0).Add(73 * time.Hour)))
 		got := call(t, env{"SESSION_SECRET": secret}, "", visits3)
@@ -51,14 +51,14 @@ signed     2023-11-14 22:13:20 UTC, 3 days ago
 size       74 of 4096 bytes, name and value
 JSON       12 bytes, of which the values take
                 1  "visits"
-signature  holds, with SESSION_SECRET and the salt "cookie-session"
+signature  valid, with SESSION_SECRET and the salt "cookie-session"
 `[1:])
 	})
 }
 
 func TestReadsWithoutTheSecret(t *testing.T) {
 	got := call(t, nil, "", visits3)
-	got.has(t, 0, `"visits": 3`, "read       without the secret", "signature  not checked, as SESSION_SECRET is not set")
+	got.has(t, 0, `"visits": 3`, "read       without the secret", "signature  not checked, because SESSION_SECRET is not set")
 }
 
 func TestLongValueIsWrapped(t *testing.T) {
@@ -69,7 +69,7 @@ func TestLongValueIsWrapped(t *testing.T) {
 		parts[0][:80], parts[0][80:], parts[1], strings.Repeat(" ", len(parts[0])-80-len("payload")+1), parts[2]))
 }
 
-// Whatever the width, no row is longer, and the rows together are the value.
+// No row is longer than the terminal is wide, and the rows together are the value.
 func TestDrawingFitsAnyWidth(t *testing.T) {
 	long := "." + strings.Repeat("x", 700) + ".ZVPxAA." + strings.Repeat("y", 43)
 	for _, value := range []string{visits3, long, "a.b.c"} {
@@ -79,7 +79,7 @@ func TestDrawingFitsAnyWidth(t *testing.T) {
 			var whole strings.Builder
 			for line := range strings.Lines(out.String()) {
 				if len(line)-1 > width {
-					t.Errorf("a row of %d, want %d at the most: %q", len(line)-1, width, line)
+					t.Errorf("a row of %d, want a maximum of %d: %q", len(line)-1, width, line)
 				}
 				for _, name := range []string{"payload", "timestamp", "signature", " . ", ". "} {
 					line = strings.ReplaceAll(line, name, strings.Trim(strings.Repeat(".", strings.Count(name, ".")), " "))
@@ -93,7 +93,7 @@ func TestDrawingFitsAnyWidth(t *testing.T) {
 	}
 }
 
-func TestWidthIsThatOfTheTerminal(t *testing.T) {
+func TestWidthIsTheTerminals(t *testing.T) {
 	for _, test := range []struct {
 		columns string
 		want    int
@@ -104,7 +104,7 @@ func TestWidthIsThatOfTheTerminal(t *testing.T) {
 	}
 }
 
-func TestSignatureHolds(t *testing.T) {
+func TestSignatureIsValid(t *testing.T) {
 	server := sign(t, session.Options{Store: memstore.New()}, map[string]any{"a": 1})
 	named := sign(t, session.Options{Name: "database", Store: memstore.New()}, map[string]any{"a": 1})
 	host := sign(t, session.Options{Name: "__Host-security", Secure: true}, map[string]any{"a": 1})
@@ -118,23 +118,23 @@ func TestSignatureHolds(t *testing.T) {
 	}{
 		{"named session", env{"SESSION_SECRET": secret}, []string{visits3}, `SESSION_SECRET and the salt "cookie-session"`},
 		{"another name", env{"SESSION_SECRET": secret}, []string{"-name", "counter", counter3}, `the salt "cookie-session.counter"`},
-		{"a name that New holds to its promise", env{"SESSION_SECRET": secret}, []string{"-name", "__Host-security", host}, `"cookie-session.__Host-security"`},
-		{"with the old secret", env{"SESSION_SECRET": strings.Repeat("x", 32), "SESSION_SECRET_OLD": secret}, []string{visits3}, "holds, with SESSION_SECRET_OLD"},
-		{"with the old secret alone", env{"SESSION_SECRET_OLD": secret}, []string{visits3}, "holds, with SESSION_SECRET_OLD"},
-		{"with another old secret", env{"SESSION_SECRET": secret, "SESSION_SECRET_OLD": oldSecret}, []string{visits3}, "holds, with SESSION_SECRET and"},
+		{"a name with a prefix", env{"SESSION_SECRET": secret}, []string{"-name", "__Host-security", host}, `"cookie-session.__Host-security"`},
+		{"with the old secret", env{"SESSION_SECRET": strings.Repeat("x", 32), "SESSION_SECRET_OLD": secret}, []string{visits3}, "valid, with SESSION_SECRET_OLD"},
+		{"with the old secret alone", env{"SESSION_SECRET_OLD": secret}, []string{visits3}, "valid, with SESSION_SECRET_OLD"},
+		{"with another old secret", env{"SESSION_SECRET": secret, "SESSION_SECRET_OLD": oldSecret}, []string{visits3}, "valid, with SESSION_SECRET and"},
 		{"server-side", env{"SESSION_SECRET": secret}, []string{server}, `the salt "session-id"`},
 		{"server-side with a name", env{"SESSION_SECRET": secret}, []string{"-name", "database", named}, `the salt "session-id.database"`},
 		{"a stock Flask's", env{"SESSION_SECRET": secret}, []string{"-sha1", stock}, `the salt "cookie-session"`},
 		{"a Flask's with another name", env{"SESSION_SECRET": secret}, []string{"-name", "shop", shop}, `the salt "cookie-session"
-           of Flask, which has it for every name: here it takes Options.Salt`},
+           of Flask, which uses it for every name: here, set Options.Salt to it`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			call(t, test.env, "", test.args...).has(t, 0, "signature  holds, with ", test.want)
+			call(t, test.env, "", test.args...).has(t, 0, "signature  valid, with ", test.want)
 		})
 	}
 }
 
-func TestSignatureThatDoesNotHoldIsExplained(t *testing.T) {
+func TestSignatureThatIsNotValidIsExplained(t *testing.T) {
 	stock := sign(t, session.Options{Hash: sha1.New}, map[string]any{"a": 1})
 	large := encode([]byte(`{"a":"`+strings.Repeat("x", 4000)+`"}`)) + ".ZVPxAA." + strings.Repeat("A", 43)
 	id := sign(t, session.Options{Store: memstore.New()}, map[string]any{"a": 1})
@@ -144,24 +144,24 @@ func TestSignatureThatDoesNotHoldIsExplained(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"a changed payload", []string{changed}, "somebody changed it"},
-		{"another name", []string{"-name", "types", counter3}, `does not hold for a cookie named "types"`},
+		{"a changed payload", []string{changed}, "the cookie was changed"},
+		{"another name", []string{"-name", "types", counter3}, `not valid for a cookie named "types"`},
 		{"a name that was not given", []string{counter3}, "for another name (-name)"},
 		{"another name, server-side", []string{"-name", "x", id}, "for another name (-name)"},
 		{"SHA-1", []string{stock}, "it has 20 bytes, want 32: try -sha1"},
 		{"not SHA-1", []string{"-sha1", visits3}, "it has 32 bytes, want 20: try without -sha1"},
 		{"no hash at all", []string{"eyJ2aXNpdHMiOjN9.ZVPxAA.AAAA"}, "it has 3 bytes, want 32\n"},
-		{"larger than browsers keep", []string{large}, "does not hold: session: cookie is too large: a value of"},
+		{"larger than browsers keep", []string{large}, "not valid: session: cookie is too large: a value of"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			call(t, env{"SESSION_SECRET": secret}, "", test.args...).has(t, 1, "signature  does not hold", test.want)
+			call(t, env{"SESSION_SECRET": secret}, "", test.args...).has(t, 1, "signature  not valid", test.want)
 		})
 	}
 	call(t, env{"SESSION_SECRET": oldSecret}, "", visits3).has(t, 1, "another secret")
 }
 
-// The session is shown even so: who cannot check a cookie can read it.
-func TestCookieThatDoesNotHoldIsReadAllTheSame(t *testing.T) {
+// The session is shown too, because anyone can read a cookie without checking it.
+func TestCookieThatIsNotValidIsRead(t *testing.T) {
 	call(t, env{"SESSION_SECRET": oldSecret}, "", visits3).has(t, 1, `"visits": 3`, "2023-11-14")
 }
 
@@ -179,12 +179,14 @@ func TestAgeIsShownAndNotJudged(t *testing.T) {
 		{at.Add(-100 * 24 * time.Hour), "100 days ahead of this machine's clock"},
 		{at.Add(9 * 365 * 24 * time.Hour), "3285 days ago"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			time.Sleep(time.Until(test.now))
-			call(t, env{"SESSION_SECRET": secret}, "", visits3).has(t, 0, "signed     2023-11-14 22:13:20 UTC, "+test.want+"\n", "holds")
+		t.Run(test.want, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Until(test.now))
+				call(t, env{"SESSION_SECRET": secret}, "", visits3).has(t, 0, "signed     2023-11-14 22:13:20 UTC, "+test.want+"\n", "valid")
+			})
 		})
 	}
-	// The last second that a timestamp can name is beyond any Duration.
+	// The last second that a timestamp can name is too far away for a Duration.
 	last := encode([]byte("{}")) + "." + encode(bytes.Repeat([]byte{0xff}, 5)) + ".AAAA"
 	synctest.Test(t, func(t *testing.T) {
 		call(t, nil, "", last).has(t, 0, "36812-02-20 00:36:15 UTC, 12714872 days ahead")
@@ -204,8 +206,8 @@ func TestCompressedPayloadIsRead(t *testing.T) {
 	got.has(t, 0, `"text": "`+text+`"`, "compressed, as the dot before it says", "JSON       10011 bytes", " 10002  \"text\"")
 }
 
-// The cookies in this file are Flask's own: see its folder's README.md.
-func TestFlaskCookiesHold(t *testing.T) {
+// Flask made the cookies in this file. The README.md of its folder says how.
+func TestFlaskCookiesAreValid(t *testing.T) {
 	data, err := os.ReadFile("../../internal/session/testdata/flask_cookies.json")
 	if err != nil {
 		t.Fatal(err)
@@ -214,8 +216,11 @@ func TestFlaskCookiesHold(t *testing.T) {
 		Secret, Digest, Cookie string
 		Session                any
 	}
-	if err := json.Unmarshal(data, &vectors); err != nil || len(vectors) == 0 {
-		t.Fatalf("%d cookies, %v", len(vectors), err)
+	if err := json.Unmarshal(data, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	if len(vectors) == 0 {
+		t.Fatal("the file has no cookies")
 	}
 	for _, v := range vectors {
 		args := []string{v.Cookie}
@@ -223,7 +228,7 @@ func TestFlaskCookiesHold(t *testing.T) {
 			args = []string{"-sha1", v.Cookie}
 		}
 		got := call(t, env{"SESSION_SECRET": v.Secret}, "", args...)
-		got.has(t, 0, "signature  holds")
+		got.has(t, 0, "signature  valid")
 		if shown := got.json(t); !reflect.DeepEqual(shown, v.Session) {
 			t.Errorf("shows %v, want %v", shown, v.Session)
 		}
@@ -268,7 +273,7 @@ func TestEmptySessionIsASession(t *testing.T) {
 	call(t, nil, "", "e30.ZVPxAA.AAAA").has(t, 0, "\n{}\n", "JSON       2 bytes\nsignature")
 }
 
-func TestCookieIsFoundInWhateverLineItCameIn(t *testing.T) {
+func TestCookieIsFoundInAnyHeaderLine(t *testing.T) {
 	for _, text := range []string{
 		"counter=" + counter3,
 		"counter=" + counter3 + "; Path=/; HttpOnly; SameSite=Lax",
@@ -283,16 +288,16 @@ func TestCookieIsFoundInWhateverLineItCameIn(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nVary: Cookie\r\nSet-Cookie: theme=dark\r\nSet-Cookie: counter=" + counter3 + "\r\nDate: Sun, 22 Nov 2026 23:58:09 GMT\r\n\r\n<p>counter: 3</p>",
 	} {
 		for _, named := range [][]string{nil, {"-name", "counter"}} {
-			call(t, env{"SESSION_SECRET": secret}, "", append(named, text)...).has(t, 0, "signature  holds")
-			call(t, env{"SESSION_SECRET": secret}, text, named...).has(t, 0, "signature  holds")
+			call(t, env{"SESSION_SECRET": secret}, "", append(named, text)...).has(t, 0, "signature  valid")
+			call(t, env{"SESSION_SECRET": secret}, text, named...).has(t, 0, "signature  valid")
 		}
 	}
-	call(t, env{"SESSION_SECRET": secret}, "\n "+visits3+"\r\n").has(t, 0, "signature  holds")
+	call(t, env{"SESSION_SECRET": secret}, "\n "+visits3+"\r\n").has(t, 0, "signature  valid")
 }
 
 func TestNameChoosesAmongCookies(t *testing.T) {
 	line := "Cookie: a=" + counter3 + "; session=" + visits3 + "; theme=dark; a=old"
-	call(t, env{"SESSION_SECRET": secret}, "", "-name", "session", line).has(t, 0, "signature  holds")
+	call(t, env{"SESSION_SECRET": secret}, "", "-name", "session", line).has(t, 0, "signature  valid")
 	call(t, nil, "", "-name", "a", line).has(t, 0, `"visits": 3`)
 	call(t, nil, "", "-name", "b", line).fails(t, 1, `cookie: there is no cookie named "b"`)
 	call(t, nil, "", "-name", "theme", line).fails(t, 1, "cookie: session: malformed cookie: not three parts")
@@ -301,7 +306,7 @@ func TestNameChoosesAmongCookies(t *testing.T) {
 	call(t, nil, "", "Cookie: a="+visits3+"; a="+counter3).fails(t, 2, `there are 2 cookies ("a", "a")`)
 }
 
-func TestWhatIsNoSessionsCookieIsRefused(t *testing.T) {
+func TestCookieThatIsNotASessionsIsRefused(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"hello", "not three parts"},
 		{"a.b", "not three parts"},
@@ -313,14 +318,14 @@ func TestWhatIsNoSessionsCookieIsRefused(t *testing.T) {
 		{`Cookie: session="` + visits3 + `"`, "malformed cookie"},
 		{".AAAA.ZVPxAA.AAAA", "zlib"},
 		{compress(strings.Repeat(" ", 1<<20)+"{}") + ".ZVPxAA.AAAA", "inflates to more than"},
-		{"Set-Cookie: counter=; Path=/; Max-Age=0", "the cookie is empty: a server deletes one like that"},
+		{"Set-Cookie: counter=; Path=/; Max-Age=0", "the cookie is empty: a server deletes a cookie this way"},
 		{strings.Repeat("x", maxInput+1), "more than 65536 bytes"},
 	} {
 		call(t, nil, "", test.text).fails(t, 1, test.want)
 		call(t, nil, test.text).fails(t, 1, test.want)
 	}
 	for _, payload := range []string{"[1]", "3", `"x"`, "null", "{oops", "{}{}", " ", "{\"a\":\"\xff\"}", strings.Repeat(`{"a":`, 11_000) + "1" + strings.Repeat("}", 11_000)} {
-		call(t, nil, "", compress(payload)+".ZVPxAA.AAAA").has(t, 1, "payload    no session: ", "2023-11-14")
+		call(t, nil, "", compress(payload)+".ZVPxAA.AAAA").has(t, 1, "payload    not a session's: ", "2023-11-14")
 	}
 }
 
@@ -333,21 +338,22 @@ func TestWrongCallsAreStatus2(t *testing.T) {
 	call(t, env{"SESSION_SECRET": secret}, "", "-name", "a b", visits3).fails(t, 2, "the cookie is not valid")
 }
 
-// Many a published secret is short. It is read all the same, and told to be short.
-func TestShortSecretChecksTheCookieAndIsWarnedOf(t *testing.T) {
+// Many published secrets are short. The command checks a cookie with a short secret, and
+// warns of it.
+func TestShortSecretChecksTheCookieWithAWarning(t *testing.T) {
 	const short = "your_secure_secret_key" // the one of a Flask tutorial
 	const warning = " has 22 bytes and can be guessed; a secret must have at least 32 random bytes"
 	signed := signWith(short, "cookie-session", "eyJ2aXNpdHMiOjN9.ZVPxAA")
-	call(t, env{"SESSION_SECRET": short}, "", signed).has(t, 0, `"visits": 3`, "holds, with SESSION_SECRET", "warning: SESSION_SECRET"+warning)
-	call(t, env{"SESSION_SECRET_OLD": short}, "", signed).has(t, 0, "holds, with SESSION_SECRET_OLD", "warning: SESSION_SECRET_OLD"+warning)
-	call(t, env{"SESSION_SECRET": short}, "", visits3).has(t, 1, "visits", "does not hold", "warning: SESSION_SECRET"+warning)
-	call(t, env{"SESSION_SECRET": "hunter2"}, "", visits3).has(t, 1, "visits", "does not hold", "has 7 bytes")
+	call(t, env{"SESSION_SECRET": short}, "", signed).has(t, 0, `"visits": 3`, "valid, with SESSION_SECRET", "warning: SESSION_SECRET"+warning)
+	call(t, env{"SESSION_SECRET_OLD": short}, "", signed).has(t, 0, "valid, with SESSION_SECRET_OLD", "warning: SESSION_SECRET_OLD"+warning)
+	call(t, env{"SESSION_SECRET": short}, "", visits3).has(t, 1, "visits", "not valid", "warning: SESSION_SECRET"+warning)
+	call(t, env{"SESSION_SECRET": "hunter2"}, "", visits3).has(t, 1, "visits", "not valid", "has 7 bytes")
 	if got := call(t, env{"SESSION_SECRET": secret}, "", visits3); strings.Contains(got.stdout, "warning") {
-		t.Errorf("a secret of 32 bytes is warned of: %s", got.stdout)
+		t.Errorf("a secret of 32 bytes, want no warning: %s", got.stdout)
 	}
 }
 
-// signWith is what Flask does with a secret, here by hand: the salt's HMAC is the key.
+// signWith signs as Flask does, without the package: the salt's HMAC is the key.
 func signWith(secret, salt, message string) string {
 	sum := func(key []byte, text string) []byte {
 		mac := hmac.New(sha256.New, key)
@@ -357,12 +363,12 @@ func signWith(secret, salt, message string) string {
 	return message + "." + base64.RawURLEncoding.EncodeToString(sum(sum([]byte(secret), salt), message))
 }
 
-// itsdangerous before 1.0 counted from 2011: a cookie of 2013 seems to be of 1972.
+// itsdangerous before 1.0 counted from 2011. So its cookie of 2013 seems to be of 1972.
 func TestDateOfAnOldItsdangerousIsExplained(t *testing.T) {
 	const value = "eyJ2aXNpdHMiOjN9.BLDW6w.AAAA" // 78,698,219 seconds
 	call(t, nil, "", value).has(t, 0, "1972-06-29", "counted from 2011: 2013-06-29")
 	if got := call(t, nil, "", visits3); strings.Contains(got.stdout, "2011") {
-		t.Errorf("a cookie of 2023 is explained: %s", got.stdout)
+		t.Errorf("a cookie of 2023, want no word of 2011: %s", got.stdout)
 	}
 }
 
@@ -373,12 +379,11 @@ func TestHelpIsNoFailure(t *testing.T) {
 func TestInputThatFailsIsReported(t *testing.T) {
 	var stdout, stderr strings.Builder
 	status := run(nil, env{}.get, failing{}, &stdout, &stderr)
-	if status != 1 || !strings.Contains(stderr.String(), "pulled") {
-		t.Errorf("status %d, %q", status, stderr.String())
-	}
+	outcome{status, stdout.String(), stderr.String()}.fails(t, 1, "pulled")
 }
 
-// A terminal obeys what it is sent, so a cookie may not send it anything.
+// A terminal obeys the control characters that it is sent. So the command must not write
+// a cookie's.
 func TestHostileCookieDrivesNoTerminal(t *testing.T) {
 	hostile := "\x7f\u0080\u0085\u0090\u009b31m\u009c\u00a0\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\ufff9\U000e0001\U0010ffff"
 	escaped := `\u001b]0;owned\u0007\u0000`
@@ -395,28 +400,28 @@ func TestHostileCookieDrivesNoTerminal(t *testing.T) {
 	for b := range 256 {
 		everyByte = append(everyByte, byte(b))
 	}
-	call(t, nil, "", encode(everyByte)+".ZVPxAA.AAAA").has(t, 1, "no session: 256 bytes")
+	call(t, nil, "", encode(everyByte)+".ZVPxAA.AAAA").has(t, 1, "not a session's: 256 bytes")
 	for _, text := range []string{string(everyByte), hostile, "-" + hostile, "\x1b[2J", "Cookie: \x1b[2J=1; \u009b=2", "-name=\u009b31m"} {
 		if got := call(t, nil, "", text); got.status == 0 {
-			t.Errorf("%q: status 0", text)
+			t.Errorf("%q: status 0, want another", text)
 		}
 		call(t, env{"SESSION_SECRET": secret}, "", "-name", text, visits3)
 	}
 }
 
-// A few hundred bytes can stand for a thousand brackets, of which each would move
-// all that is in it to the right.
+// A few hundred compressed bytes can become thousands of brackets. When each bracket
+// indents what is in it, the output becomes very large.
 func TestDeepNestingDoesNotFloodTheTerminal(t *testing.T) {
 	const depth = 9_000
 	payload := `{"a":` + strings.Repeat("[", depth) + strings.Repeat("0,", 400_000) + "0" + strings.Repeat("]", depth) + "}"
 	value := compress(payload) + ".ZVPxAA.AAAA"
 	if len(value) > 4096 {
-		t.Fatalf("a value of %d bytes is no cookie's", len(value))
+		t.Fatalf("the value has %d bytes, want no more than a cookie's 4096", len(value))
 	}
 	got := call(t, nil, "", value)
 	got.has(t, 0, "\n"+payload+"\n")
 	if len(got.stdout) > 2<<20 {
-		t.Errorf("%d bytes of output", len(got.stdout))
+		t.Errorf("%d bytes of output, want a maximum of %d", len(got.stdout), 2<<20)
 	}
 }
 
@@ -445,9 +450,11 @@ func TestColourOnATerminalOnly(t *testing.T) {
 		{"file", file, env{"TERM": "xterm"}, false},
 		{"pipe", new(bytes.Buffer), env{"TERM": "xterm"}, false},
 	} {
-		if got := wantColour(test.out.(interface{ Write([]byte) (int, error) }), test.env.get); got != test.want {
-			t.Errorf("%s: colour %v, want %v", test.name, got, test.want)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			if got := wantColour(test.out.(interface{ Write([]byte) (int, error) }), test.env.get); got != test.want {
+				t.Errorf("colour %v, want %v", got, test.want)
+			}
+		})
 	}
 }
 
@@ -456,7 +463,7 @@ func TestColourChangesNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range []verdict{{unchecked, "?"}, {held, "holds"}, {broken, "does not hold"}} {
+	for _, v := range []verdict{{unchecked, "?"}, {valid, "valid"}, {notValid, "not valid"}} {
 		var colourless, colourful strings.Builder
 		page{&colourless, 80, false}.show(cookie{"session", visits3}, parts, v)
 		page{&colourful, 80, true}.show(cookie{"session", visits3}, parts, v)
@@ -467,10 +474,11 @@ func TestColourChangesNothingElse(t *testing.T) {
 		if stripped != colourless.String() {
 			t.Errorf("with colour:\n%s\nwithout:\n%s", stripped, colourless.String())
 		}
-		for colour, status := range map[string]status{green: held, red: broken} {
-			if got := strings.Contains(colourful.String(), colour+v.text+plain); got != (v.status == status) {
-				t.Errorf("status %v in %q: %v", v.status, colour, got)
-			}
+		if got, want := strings.Contains(colourful.String(), green+v.text+plain), v.status == valid; got != want {
+			t.Errorf("%q is green: %v, want %v", v.text, got, want)
+		}
+		if got, want := strings.Contains(colourful.String(), red+v.text+plain), v.status == notValid; got != want {
+			t.Errorf("%q is red: %v, want %v", v.text, got, want)
 		}
 	}
 }
@@ -490,14 +498,14 @@ type env map[string]string
 
 func (e env) get(name string) string { return e[name] }
 
-// outcome is how a call ended.
+// outcome is what a call of the command did.
 type outcome struct {
 	status         int
 	stdout, stderr string
 }
 
-// call runs the command. It never prints a secret, nor what acts on a terminal (but for
-// the tabs of package flag, when it says how to call it).
+// call runs the command. It fails the test if the command prints a secret, or a character
+// that acts on a terminal. Package flag may print tabs when it says how to call it.
 func call(t *testing.T, environment env, stdin string, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr strings.Builder
@@ -506,31 +514,35 @@ func call(t *testing.T, environment env, stdin string, args ...string) outcome {
 	for _, text := range []string{got.stdout, got.stderr} {
 		for secret := range maps.Values(environment) {
 			if secret != "" && strings.Contains(text, secret) {
-				t.Errorf("the secret is printed: %q", text)
+				t.Errorf("printed %q, want no secret in it", text)
 			}
 		}
 		for _, r := range text {
 			if r != '\n' && !unicode.IsPrint(r) && !(r == '\t' && strings.HasPrefix(text, "usage: ")) {
-				t.Fatalf("%q is printed: %q", r, text)
+				t.Fatalf("printed %q, want no %q in it", text, r)
 			}
 		}
 	}
 	return got
 }
 
-// must fails unless the call ended with this status and printed this.
+// must fails unless the call returned this status and printed exactly this.
 func (o outcome) must(t *testing.T, status int, stdout string) {
 	t.Helper()
-	if o.status != status || o.stdout != stdout || o.stderr != "" {
-		t.Errorf("status %d, want %d\n%s\nwant\n%s\n%s", o.status, status, o.stdout, stdout, o.stderr)
+	o.has(t, status)
+	if o.stdout != stdout {
+		t.Errorf("%s\nwant\n%s", o.stdout, stdout)
 	}
 }
 
-// has fails unless the call ended with this status and printed all of this.
+// has fails unless the call returned this status and printed each of the texts.
 func (o outcome) has(t *testing.T, status int, texts ...string) {
 	t.Helper()
-	if o.status != status || o.stderr != "" {
-		t.Errorf("status %d, want %d: %.2000s%s", o.status, status, o.stdout, o.stderr)
+	if o.status != status {
+		t.Errorf("status %d, want %d: %.2000s", o.status, status, o.stdout)
+	}
+	if o.stderr != "" {
+		t.Errorf("on standard error %q, want nothing", o.stderr)
 	}
 	for _, text := range texts {
 		if !strings.Contains(o.stdout, text) {
@@ -546,11 +558,21 @@ func (o outcome) hasNot(t *testing.T, text string) {
 	}
 }
 
-// fails fails unless the call ended with this status and nothing but a reason.
+// fails fails unless the call returned this status and printed only a line with the
+// reason.
 func (o outcome) fails(t *testing.T, status int, reason string) {
 	t.Helper()
-	if o.status != status || o.stdout != "" || !strings.Contains(o.stderr, reason) || strings.Count(o.stderr, "\n") != 1 {
-		t.Errorf("status %d, want %d: %s%s, want %q", o.status, status, o.stdout, o.stderr, reason)
+	if o.status != status {
+		t.Errorf("status %d, want %d", o.status, status)
+	}
+	if o.stdout != "" {
+		t.Errorf("on standard output %.2000q, want nothing", o.stdout)
+	}
+	if !strings.Contains(o.stderr, reason) {
+		t.Errorf("on standard error %q, want %q", o.stderr, reason)
+	}
+	if n := strings.Count(o.stderr, "\n"); n != 1 {
+		t.Errorf("%d lines on standard error, want 1: %q", n, o.stderr)
 	}
 }
 
@@ -599,7 +621,7 @@ func compress(payload string) string {
 	return "." + encode(out.Bytes())
 }
 
-// failing is an input that breaks off.
+// failing is an input that fails.
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, fmt.Errorf("the plug was pulled") }

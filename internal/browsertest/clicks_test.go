@@ -15,10 +15,12 @@ type box struct {
 	Left, Top, Right, Bottom float64
 }
 
+// meets reports whether two boxes overlap.
 func (b box) meets(other box) bool {
 	return b.Left < other.Right && other.Left < b.Right && b.Top < other.Bottom && other.Top < b.Bottom
 }
 
+// click clicks the middle of the box.
 func (b box) click(v visitor) {
 	v.t.Helper()
 	for _, kind := range []string{"mousePressed", "mouseReleased"} {
@@ -50,12 +52,12 @@ func (v visitor) button() box {
 	return all[0]
 }
 
-// A second click, however slow, lands where the button was. On the page that a login
-// leads to, there must be nothing to press, such as Logout.
+// A second click, even a slow one, lands where the button was. There the page after a
+// login must not have a button, such as Logout.
 func TestSecondClickOnLoginHitsNoButton(t *testing.T) {
 	t.Parallel()
-	// One browser for all: the name of a subtest would make the path of its profile too
-	// long for a socket.
+	// All subtests share a browser, because a subtest's name would make the path of its
+	// profile too long for a socket.
 	browser := webdriver.Open(t, webdriver.Options{NoScript: true, Insecure: true})
 	for _, site := range []struct{ program, page, name, password string }{
 		{"lessons/04-auth", "/login", "Username:", "Password:"},
@@ -68,7 +70,7 @@ func TestSecondClickOnLoginHitsNoButton(t *testing.T) {
 	} {
 		t.Run(site.program+site.page, func(t *testing.T) {
 			if !isWanted(site.program) {
-				t.Skip("set BROWSER=full to visit this")
+				t.Skip("set BROWSER=full to visit this site")
 			}
 			v := visitor{browser, t, path.Base(site.program), originOf(t, site.program)}
 			for _, width := range []int{360, 1280} {
@@ -95,7 +97,7 @@ func TestSecondClickOnLoginHitsNoButton(t *testing.T) {
 				v.until("the next page", func() bool { return len(v.buttons()) > 0 && v.buttons()[0].Name != pressed.Name })
 				for _, next := range v.buttons() {
 					if next.meets(pressed) {
-						t.Errorf("%d px: %q is where %q was", width, next.Name, pressed.Name)
+						t.Errorf("%d px: %q is where %q was, want no button there", width, next.Name, pressed.Name)
 					}
 				}
 				v.Click("Logout")
@@ -104,8 +106,8 @@ func TestSecondClickOnLoginHitsNoButton(t *testing.T) {
 	}
 }
 
-// The second click of a double click sends the form again, while the first request is in
-// flight or has just ended the session that both came with.
+// The second click of a double click sends the form again. The first request is in flight
+// then, or it has just ended the session whose cookie both requests have.
 func TestDoubleClickOnLoginSignsIn(t *testing.T) {
 	t.Parallel()
 	v := visitor{webdriver.Open(t, webdriver.Options{NoScript: true}), t, "08-database", originOf(t, "lessons/08-database")}
@@ -126,7 +128,7 @@ func TestDoubleClickOnLoginSignsIn(t *testing.T) {
 	}
 }
 
-// originOf starts a program, and returns where it listens.
+// originOf starts a program, and returns its origin.
 func originOf(t *testing.T, program string) string {
 	t.Helper()
 	if program == "lessons/07-security" {

@@ -1,11 +1,10 @@
-// What the other scripts share. They are bodies of functions, and this comes first.
+// What the other scripts share. Each of them is the body of a function, after this.
 const problems = [];
 const root = document.documentElement;
 const shown = (e) => e.checkVisibility({ visibilityProperty: true });
 const called = (e) => `<${e.localName}${e.id && "#" + e.id}> "${(e.innerText || e.value || "").trim().slice(0, 30)}"`;
 
-// Contrast as WCAG 2 defines it, of colours as they are computed: rgb(r, g, b) or
-// rgba(r, g, b, a).
+// The contrast of WCAG 2. The colours are computed ones: rgb(r, g, b) or rgba(r, g, b, a).
 const read = (text) => {
   const [r, g, b, a = 1] = text.match(/^rgba?\((.*)\)$/)?.[1].split(",").map(Number) ?? [NaN];
   return { rgb: [r, g, b], a };
@@ -20,7 +19,7 @@ const contrast = (one, other) => {
   return (high + 0.05) / (low + 0.05);
 };
 
-// What is behind everything: white, or with color-scheme: dark nearly black.
+// The colour behind everything: white, or nearly black with color-scheme: dark.
 const canvas = (() => {
   const probe = root.appendChild(document.createElement("div"));
   probe.style.backgroundColor = "Canvas";
@@ -31,6 +30,6 @@ const canvas = (() => {
 const background = (e) => {
   if (!e) return canvas;
   const style = getComputedStyle(e);
-  if (style.backgroundImage !== "none" || style.opacity !== "1") problems.push(`${called(e)}: contrast cannot be told with an image or with opacity`);
+  if (style.backgroundImage !== "none" || style.opacity !== "1") problems.push(`${called(e)}: contrast is unknown with an image or with opacity`);
   return over(read(style.backgroundColor), background(e.parentElement));
 };

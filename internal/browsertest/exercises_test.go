@@ -28,7 +28,7 @@ func registration(v visitor) {
 	v.looks("register")
 	v.Type("Username:", "Ada")
 	v.Type("Password:", "short")
-	v.ClickHere("Register") // the browser itself refuses
+	v.ClickHere("Register") // the browser does not send so short a password
 	v.isAt("/register")
 	v.Type("Password:", "correct horse battery")
 	v.Click("Register")
@@ -158,7 +158,7 @@ func multiStep(v visitor) {
 	v.looks("where")
 	v.hasCookie("form", 8*24*time.Hour)
 
-	v.closes() // half-way
+	v.closes() // in the middle of the form
 	v.Go("/")
 	v.sees("A tree for Ada, next step: Where.")
 	v.looks("open")
@@ -169,7 +169,7 @@ func multiStep(v visitor) {
 	v.Click("Continue")
 	v.Choose("Tree", "Cherry")
 	v.Type("How many", "3")
-	v.Type("Day of delivery", time.Now().UTC().AddDate(0, 0, 7).Format("01022006")) // as an American's keys
+	v.Type("Day of delivery", time.Now().UTC().AddDate(0, 0, 7).Format("01022006")) // in the order of an American's date field
 	v.looks("what")
 	v.Click("Continue")
 	v.sees("Review", "ada@example.com", "Cherry")
@@ -190,10 +190,10 @@ func multiStep(v visitor) {
 	v.sees("Your order was sent on")
 	receipt := v.text()
 	v.looks("receipt")
-	v.Back() // and once more
+	v.Back() // and the review once more
 	v.Go(review)
 	if v.text() != receipt {
-		v.t.Errorf("another receipt: %s", v.text())
+		v.t.Errorf("the receipt is %.600s, want the first one, %.600s", v.text(), receipt)
 	}
 }
 
@@ -237,7 +237,7 @@ func analytics(v visitor) {
 	v.sees("Pages in your session: 1.")
 }
 
-// Nobody touches this page. It turns into the countdown, and that into the login.
+// The visitor does nothing. The page turns into the countdown, and then into the login.
 func TestExercise3TimeoutLogsOut(t *testing.T) {
 	if !isWanted("exercises/3-timeout") {
 		t.Skip("set BROWSER=full to wait for this")
@@ -247,7 +247,7 @@ func TestExercise3TimeoutLogsOut(t *testing.T) {
 	v := visitor{browser, t, "3-timeout", "http://" + start(t, "exercises/3-timeout", "-idle", "10s")}
 	v.Go("/login")
 	v.logsIn("Username", "Password", "password")
-	v.until("the time is up", func() bool {
+	v.until("the visitor was logged out", func() bool {
 		return strings.Contains(v.text(), "You were logged out after 10 seconds without activity.")
 	})
 	v.Back()

@@ -1,6 +1,6 @@
-// Returns what can be used on the page, at which place in that list the focus is,
-// and what is wrong with how it looks there. Tab stops at one radio button of a
-// group only, so here a group is one.
+// Returns the elements of the page that can be used, the place in that list of the one
+// with the focus, and what is wrong with its look. A group of radio buttons is one element
+// here, because Tab stops at only one of them.
 const same = (a, b) => a === b || (a?.type === "radio" && b?.type === "radio" && a.name === b.name);
 const usable = [...document.querySelectorAll(`a[href], button, input, select, textarea, summary, [tabindex]:not([tabindex="-1"])`)]
   .filter((e) => shown(e) && !e.disabled)
@@ -8,9 +8,9 @@ const usable = [...document.querySelectorAll(`a[href], button, input, select, te
 const focused = document.activeElement;
 const at = usable.findIndex((e) => same(e, focused));
 
-// The browser's own ring is "auto", and any other is to be as visible as WCAG 2.2
-// asks: 2 px, with a contrast of 3:1. A date is left to the browser, which has no
-// ring for it: it marks the day, the month or the year.
+// The browser's own ring is "auto". Any other must be as visible as WCAG 2.2 requires:
+// 2 px, with a contrast of 3:1. A date is not checked, because the browser marks its day,
+// month or year and has no ring for it.
 if (at >= 0 && focused.type !== "date") {
   const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(focused);
   const ratio = contrast(read(outlineColor), background(focused.parentElement));

@@ -118,7 +118,7 @@ func auth(v visitor) {
 	v.sees("Invalid credentials")
 	v.refused(http.StatusForbidden)
 	v.looks("refused")
-	v.Type("Password:", "password") // the name is still there
+	v.Type("Password:", "password") // the form still has the name
 	v.Click("Login")
 	v.sees("Welcome to your dashboard, admin!")
 	v.isAt("/dashboard")
@@ -173,7 +173,7 @@ func cart(v visitor) {
 	v.sees("Order 1 is placed, its total is $2599.96. Thank you!", "Your cart is empty")
 	v.isAt("/cart")
 	v.looks("ordered")
-	v.Reload() // sends no order: it was a redirect that led here
+	v.Reload() // sends no order, because a redirect led to this page
 	v.sees("Order 1 is placed")
 	v.Back()
 	v.Forward()
@@ -235,7 +235,7 @@ func database(v visitor) {
 	v.Click("Keep 200 kB of digits instead")
 	v.sees("It has 200000 bytes.", "so there would be none.")
 	if c := v.hasCookie("database", 0); len(c.Value) > 100 {
-		v.t.Errorf("a cookie of %d bytes", len(c.Value))
+		v.t.Errorf("the cookie has %d bytes, want a maximum of 100", len(c.Value))
 	}
 
 	v.Click("Products")
@@ -299,7 +299,7 @@ func TestLesson07Security(t *testing.T) {
 	v.sees("Welcome to your dashboard, admin! You have 10 coins.", "TLS 1.3")
 	v.looks("dashboard")
 	if c := v.hasCookie("__Host-security", 0); !c.Secure || c.SameSite != "Strict" {
-		t.Errorf("the browser has %+v", c)
+		t.Errorf("the browser has %+v, want Secure and SameSite Strict", c)
 	}
 
 	v.Click("Spend a coin")
@@ -329,9 +329,9 @@ func TestLesson07Security(t *testing.T) {
 	v.Click("Dashboard")
 	v.Click("Logout")
 	v.isAt("/login")
-	// Back may show the dashboard once more, and ask nobody: from a certificate that
-	// it does not trust Chrome takes no Clear-Site-Data, as README.md says. So this
-	// asks.
+	// Back may show the dashboard once more, without a request, because Chrome ignores
+	// Clear-Site-Data if it does not trust the certificate (see README.md). Reload sends a
+	// request.
 	v.Back()
 	v.Reload()
 	v.isAt("/login")
@@ -351,12 +351,12 @@ func TestLesson07SecurityWithJavaScript(t *testing.T) {
 	v.logsIn("Username", "Password", "password")
 	v.Click("Attack bench")
 	v.ClickHere("Read document.cookie")
-	v.until("the script answers", func() bool { return strings.Contains(v.text(), `document.cookie is "readable=yes".`) })
+	v.until("the script shows document.cookie", func() bool { return strings.Contains(v.text(), `document.cookie is "readable=yes".`) })
 	v.sees("The session's cookie is not in it.")
 	v.looks("script")
 }
 
-// visitSecurity opens a browser for lesson 07, whose certificate nobody vouches for.
+// visitSecurity opens a browser for lesson 07, whose certificate no authority has signed.
 func visitSecurity(t *testing.T, noScript bool) (v visitor, attacker string) {
 	t.Helper()
 	if !isWanted("lessons/07-security") {

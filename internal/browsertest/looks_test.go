@@ -13,7 +13,7 @@ import (
 	"example.com/sessions/internal/webdriver"
 )
 
-// bad is a page with everything that looks is to find.
+// bad is a page with everything that looks must find.
 const bad = `<!doctype html>
 <html>
 <meta name="color-scheme" content="light dark">
@@ -50,8 +50,8 @@ func TestLooksFindsWhatIsWrong(t *testing.T) {
 		"there is no icon",
 		"360 px, dark: it is laid out",
 		"360 px, light: it is laid out",
-		"headings are 2,4: the first, and no other, is h1",
-		"headings are 2,4: one level is left out",
+		"headings are 2,4: the first, and no other, must be h1",
+		"headings are 2,4: a level is left out",
 		"two elements have the id twice",
 		`1280 px, light: <p> "faint": contrast is 4.48`,
 		`1280 px, dark: <p> "faint": contrast is 4.`,
@@ -64,7 +64,7 @@ func TestLooksFindsWhatIsWrong(t *testing.T) {
 		"Content Security Policy",
 	} {
 		if !strings.Contains(found, want) {
-			t.Errorf("%q is not found", want)
+			t.Errorf("problems did not find %q, want it", want)
 		}
 	}
 	if t.Failed() {
@@ -72,7 +72,7 @@ func TestLooksFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// Scripts that look at a page. Each is the body of a function, after common.
+// The scripts that check a page. Each is the body of a function, after common.
 var (
 	//go:embed common.js
 	common string
@@ -82,7 +82,7 @@ var (
 	focus string
 )
 
-// looks reports what is wrong with the page, as it is now, for some who visit it.
+// looks fails the test if something is wrong with the look of the page.
 func (v visitor) looks(name string) {
 	v.t.Helper()
 	for _, problem := range v.problems(name) {
@@ -90,9 +90,9 @@ func (v visitor) looks(name string) {
 	}
 }
 
-// problems looks at the page wide and narrow, light and dark, by keyboard, and as
-// a screen reader does. With SCREENSHOTS=dir in the environment it leaves pictures
-// there, which have name in theirs.
+// problems returns what is wrong with the page. It checks the page wide and narrow, light
+// and dark, with the keyboard, and as a screen reader. With SCREENSHOTS=dir in the
+// environment it saves pictures in dir, whose names contain name.
 func (v visitor) problems(name string) []string {
 	v.t.Helper()
 	problems := v.unnamed()
@@ -117,7 +117,7 @@ func (v visitor) problems(name string) []string {
 	return problems
 }
 
-// resize gives the window a width, in CSS pixels, and the visitor a preference. A
+// resize sets the size of the window, in CSS pixels, and the preferred colour scheme. A
 // narrow window is a phone's.
 func (v visitor) resize(width, height int, scheme string) {
 	v.t.Helper()
@@ -129,8 +129,8 @@ func (v visitor) resize(width, height int, scheme string) {
 	})
 }
 
-// unnamed finds what can be used and has no name in the tree that the browser
-// hands to screen readers.
+// unnamed finds the elements that can be used and have no name in the browser's tree for
+// screen readers.
 func (v visitor) unnamed() (problems []string) {
 	v.t.Helper()
 	type value struct{ Value any }
@@ -154,17 +154,17 @@ func (v visitor) unnamed() (problems []string) {
 	return problems
 }
 
-// unreached finds what can be used and is not where Tab gets to, or does not look
-// as if it had the focus there.
+// unreached finds the elements that can be used and that Tab does not get to, or that do
+// not show their focus.
 func (v visitor) unreached() (problems []string) {
 	v.t.Helper()
 	var now struct {
 		Usable, Problems []string
-		Focused          int // -1 is none
+		Focused          int // -1 if no element has the focus
 	}
 	reached := make(map[int]bool)
 	for presses := 0; presses <= 2*len(now.Usable)+5 && (presses == 0 || len(reached) < len(now.Usable)); presses++ {
-		v.Tab() // beyond the last is the first
+		v.Tab() // after the last element it gets to the first
 		v.Script(&now, common+focus)
 		problems = append(problems, now.Problems...)
 		if now.Focused >= 0 {
@@ -179,7 +179,7 @@ func (v visitor) unreached() (problems []string) {
 	return problems
 }
 
-// screenshot returns what the window shows, as a PNG.
+// screenshot returns a picture of the window, as a PNG.
 func (v visitor) screenshot() []byte {
 	v.t.Helper()
 	var shot struct{ Data []byte }
@@ -187,7 +187,7 @@ func (v visitor) screenshot() []byte {
 	return shot.Data
 }
 
-// save writes a picture. A relative directory begins at the repository's root.
+// save writes a picture. A relative directory is relative to the repository's root.
 func save(t *testing.T, dir, name string, png []byte) {
 	t.Helper()
 	if !filepath.IsAbs(dir) {

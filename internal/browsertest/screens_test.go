@@ -12,13 +12,13 @@ import (
 	"example.com/sessions/internal/webdriver"
 )
 
-// The pictures of the root README, which this command makes anew:
+// TestScreenshots makes the pictures of the root README. This command replaces them:
 //
 //	SCREENSHOTS=docs/screens go test ./internal/browsertest -run TestScreenshots
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" && os.Getenv("CI") != "true" {
-		t.Skip("set SCREENSHOTS to a directory for them")
+		t.Skip("set SCREENSHOTS to a directory for the pictures")
 	}
 	t.Parallel()
 	if dir == "" {
@@ -30,7 +30,7 @@ func TestScreenshots(t *testing.T) {
 		v.DevTools(nil, "Emulation.setScrollbarsHidden", map[string]any{"hidden": true})
 		small := compress(t, v.screenshot())
 		if len(small) > 40_000 {
-			t.Errorf("%s has %d bytes", name, len(small))
+			t.Errorf("the picture %s has %d bytes, want a maximum of 40,000", name, len(small))
 		}
 		save(t, dir, name, small)
 	}
@@ -70,7 +70,7 @@ func TestScreenshots(t *testing.T) {
 	picture(v, "report", "dark")
 }
 
-// compress makes do with 256 colours, which is more than these pages have.
+// compress returns a picture with 256 colours, which is more than these pages have.
 func compress(t *testing.T, picture []byte) []byte {
 	t.Helper()
 	full, err := png.Decode(bytes.NewReader(picture))

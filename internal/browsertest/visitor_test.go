@@ -1,10 +1,10 @@
-// Package browsertest visits every lesson and exercise as people do, with a real
-// browser. JavaScript is off, but where a lesson has some. On the way it looks at the
-// pages, narrow and wide, light and dark.
+// Package browsertest visits every lesson and exercise with a real browser, as people do.
+// JavaScript is off, except where a lesson has a script. It checks the look of each page,
+// narrow and wide, light and dark.
 //
 //	go test ./internal/browsertest                           # lessons 04 and 08
-//	BROWSER=full go test ./internal/browsertest              # all of it, as with CI=true
-//	SCREENSHOTS=screenshots go test ./internal/browsertest   # all of it, with pictures
+//	BROWSER=full go test ./internal/browsertest              # all of them, as with CI=true
+//	SCREENSHOTS=screenshots go test ./internal/browsertest   # all of them, with pictures
 package browsertest
 
 import (
@@ -25,35 +25,36 @@ import (
 	"example.com/sessions/internal/webdriver"
 )
 
-// visitor is somebody with a browser, at a site.
+// visitor is a visitor with a browser, at a site.
 type visitor struct {
 	*webdriver.Browser
 	t       *testing.T
-	program string // what the site runs on
+	program string // the program that the site runs on
 	site    string // its origin
 }
 
-// another returns somebody else, at the same site.
+// another returns another visitor of the same site, with a browser of their own.
 func (v visitor) another() visitor {
 	v.t.Helper()
 	v.Browser = webdriver.Open(v.t, webdriver.Options{NoScript: true})
 	return v
 }
 
-// stop is a site on a tour, and what the visitor does there. It leaves a session.
+// stop is a site on a tour, and what the visitor does there. The visit leaves a session
+// behind.
 type stop struct {
 	program string
 	visit   func(visitor)
 }
 
-// tour sends one visitor from site to site, as a reader runs one program after
-// another: their cookies do not get into each other's way. In the end the browser
-// is closed.
+// tour sends one visitor from site to site, as a reader runs one program after another.
+// The cookies of one site must not change what the next one does. In the end the visitor
+// closes the browser.
 func tour(t *testing.T, stops []stop) {
 	t.Helper()
 	t.Parallel()
 	if stops = slices.DeleteFunc(stops, func(s stop) bool { return !isWanted(s.program) }); len(stops) == 0 {
-		t.Skip("set BROWSER=full to visit these")
+		t.Skip("set BROWSER=full to visit these sites")
 	}
 	v := visitor{Browser: webdriver.Open(t, webdriver.Options{NoScript: true}), t: t}
 	for _, s := range stops {
@@ -63,15 +64,16 @@ func tour(t *testing.T, stops []stop) {
 	v.closes()
 }
 
-// isWanted leaves out what takes too long for each go test. A login with the session
-// in the cookie, and one with the session on the server, stand for the rest then.
+// isWanted reports whether a program is visited. Without BROWSER=full it leaves out most
+// of them, because they take too long for each go test. A login with the session in the
+// cookie and one with the session on the server stand for the rest.
 func isWanted(program string) bool {
 	all := os.Getenv("BROWSER") == "full" || os.Getenv("CI") == "true" || os.Getenv("SCREENSHOTS") != ""
 	return all || program == "lessons/04-auth" || program == "lessons/08-database"
 }
 
-// start builds a program and runs it until the test ends. It returns the address
-// where it listens.
+// start builds a program and runs it until the test ends. It returns the address that the
+// program listens on.
 func start(t *testing.T, program string, args ...string) (addr string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), filepath.Base(program))
@@ -84,7 +86,7 @@ func start(t *testing.T, program string, args ...string) (addr string) {
 	return addr
 }
 
-// freeAddr returns an address that nobody listens on.
+// freeAddr returns an address that no one listens on.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "localhost:0")
@@ -96,7 +98,7 @@ func freeAddr(t *testing.T) string {
 	return "localhost:" + port
 }
 
-// Go opens a page of the site, or of another with a full address.
+// Go opens a path of the site, or a full address.
 func (v visitor) Go(address string) {
 	v.t.Helper()
 	if strings.HasPrefix(address, "/") {
@@ -105,7 +107,7 @@ func (v visitor) Go(address string) {
 	v.Browser.Go(address)
 }
 
-// control finds a link, a button or a label by the name that it is announced by.
+// control finds a link, a button or a label by the name that a screen reader says.
 const control = `//*[self::a or self::button or self::label][normalize-space()=%[1]q and not(@aria-label) or @aria-label=%[1]q]`
 
 // field finds a field by its label.
@@ -124,7 +126,8 @@ func (v visitor) Click(name string) {
 	})
 }
 
-// ClickHere clicks what leads to no other page, such as the label of a check box.
+// ClickHere clicks a control that does not lead to another page, such as the label of a
+// check box.
 func (v visitor) ClickHere(name string) {
 	v.t.Helper()
 	v.Browser.Click(fmt.Sprintf(control, name))
@@ -150,40 +153,43 @@ func (v visitor) logsIn(nameLabel, passwordLabel, password string) {
 	v.Click("Login")
 }
 
-func (v visitor) until(what string, true func() bool) {
+// until waits until the condition is true.
+func (v visitor) until(what string, condition func() bool) {
 	v.t.Helper()
 	again := time.Tick(20 * time.Millisecond)
-	for deadline := time.Now().Add(time.Minute); !true(); <-again {
+	for deadline := time.Now().Add(time.Minute); !condition(); <-again {
 		if time.Now().After(deadline) {
-			v.t.Fatalf("in vain: %s", what)
+			v.t.Fatalf("a minute later, still not: %s", what)
 		}
 	}
 }
 
-// text is what a visitor reads, with each run of white space as one space.
+// text returns the text that a visitor reads, with each run of white space as one space.
 func (v visitor) text() (text string) {
 	v.t.Helper()
 	v.Script(&text, "return document.body.innerText")
 	return strings.Join(strings.Fields(text), " ")
 }
 
+// sees ends the test unless the page shows each of the texts.
 func (v visitor) sees(texts ...string) {
 	v.t.Helper()
 	for _, text := range texts {
 		if page := v.text(); !strings.Contains(page, text) {
-			v.t.Fatalf("want %q, the page says: %.1000s", text, page)
+			v.t.Fatalf("the page says %.1000s, want %q", page, text)
 		}
 	}
 }
 
+// seesNot ends the test if the page shows the text.
 func (v visitor) seesNot(text string) {
 	v.t.Helper()
 	if page := v.text(); strings.Contains(page, text) {
-		v.t.Fatalf("%q is not for everybody, and the page says: %.1000s", text, page)
+		v.t.Fatalf("the page says %.1000s, want no %q", page, text)
 	}
 }
 
-// isAt checks which page of the site this is.
+// isAt ends the test unless the visitor is at this page of the site.
 func (v visitor) isAt(path string) {
 	v.t.Helper()
 	var address string
@@ -193,8 +199,8 @@ func (v visitor) isAt(path string) {
 	}
 }
 
-// refused checks the status that the last page came with. The browser's console
-// has a line for each answer that is an error.
+// refused checks the status of the last response. The browser's console has a line for
+// each response that is an error.
 func (v visitor) refused(status int) {
 	v.t.Helper()
 	lines := v.complaints()
@@ -203,12 +209,13 @@ func (v visitor) refused(status int) {
 	}
 }
 
-// complaints are the errors and warnings in the browser's console, such as those
-// about scripts, about what a Content-Security-Policy stopped, and about cookies.
+// complaints returns the errors and warnings in the browser's console, such as those
+// about scripts, cookies, and what a Content-Security-Policy stopped.
 func (v visitor) complaints() (lines []string) {
 	v.t.Helper()
 	for _, line := range v.Log() {
-		favicon := strings.Contains(line.Message, "/favicon.ico - ") // of an answer that is no page, but plain text
+		// The browser asks for an icon when a response is plain text, which names none.
+		favicon := strings.Contains(line.Message, "/favicon.ico - ")
 		if line.Level != "INFO" && line.Level != "DEBUG" && !favicon {
 			lines = append(lines, line.Message)
 		}
@@ -216,9 +223,9 @@ func (v visitor) complaints() (lines []string) {
 	return lines
 }
 
-// hasCookie checks the cookie of this name, and returns it. It has this long to
-// live, or, with 0, until the browser closes. No script sees it, and no form of
-// another site brings it along.
+// hasCookie checks the cookie of this name, and returns it. The cookie must last as long
+// as lifetime or, if that is 0, until the browser closes. Scripts and forms of other
+// sites must not get it.
 func (v visitor) hasCookie(name string, lifetime time.Duration) webdriver.Cookie {
 	v.t.Helper()
 	all := slices.DeleteFunc(v.Cookies(), func(c webdriver.Cookie) bool { return c.Name != name })
@@ -228,32 +235,48 @@ func (v visitor) hasCookie(name string, lifetime time.Duration) webdriver.Cookie
 	c := all[0]
 	var scripts string
 	v.Script(&scripts, "return document.cookie")
-	if !c.HTTPOnly || strings.Contains(scripts, name) || c.SameSite != "Lax" && c.SameSite != "Strict" || c.Path != "/" || c.Domain != "localhost" {
-		v.t.Errorf("the browser has %+v, and scripts see %q", c, scripts)
+	if !c.HTTPOnly {
+		v.t.Errorf("the browser has %+v, want HttpOnly", c)
 	}
-	if end := time.Now().Add(lifetime).Unix(); (lifetime == 0) != (c.Expiry == 0) || lifetime != 0 && (c.Expiry > end || c.Expiry < end-600) {
+	if strings.Contains(scripts, name) {
+		v.t.Errorf("scripts see %q, want no %s", scripts, name)
+	}
+	if c.SameSite != "Lax" && c.SameSite != "Strict" {
+		v.t.Errorf("the browser has %+v, want SameSite Lax or Strict", c)
+	}
+	if c.Path != "/" {
+		v.t.Errorf("the browser has %+v, want the path /", c)
+	}
+	if c.Domain != "localhost" {
+		v.t.Errorf("the browser has %+v, want the domain localhost", c)
+	}
+	if (lifetime == 0) != (c.Expiry == 0) {
 		v.t.Errorf("the browser has %+v, want a lifetime of %v", c, lifetime)
+	}
+	deadline := time.Now().Add(lifetime).Unix()
+	if lifetime != 0 && (c.Expiry > deadline || c.Expiry < deadline-600) {
+		v.t.Errorf("the cookie expires at %d, want %d or up to 600 seconds before", c.Expiry, deadline)
 	}
 	return c
 }
 
-// cookies returns all cookies of the host, by name. The port makes no difference.
+// cookies returns all cookies of the host, sorted by name. Cookies ignore ports.
 func (v visitor) cookies() []webdriver.Cookie {
 	v.t.Helper()
 	return slices.SortedFunc(slices.Values(v.Cookies()), func(a, b webdriver.Cookie) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// hasNoCookie checks that the site has left nothing in the browser.
+// hasNoCookie checks that the browser has no cookie of this name.
 func (v visitor) hasNoCookie(name string) {
 	v.t.Helper()
 	if slices.ContainsFunc(v.Cookies(), func(c webdriver.Cookie) bool { return c.Name == name }) {
-		v.t.Errorf("the browser still has the cookie %s", name)
+		v.t.Errorf("the browser has the cookie %s, want none", name)
 	}
 }
 
-// closes closes the browser, opens it again, and checks that it has kept the cookies
-// that are to outlive it and no others. It stays on a page that there is not: any
-// that there is could change its cookie.
+// closes closes the browser, opens it again, and checks that the browser stored the
+// cookies with a lifetime and no others. It uses a page that does not exist, because any
+// other page could change the cookie.
 func (v visitor) closes() {
 	v.t.Helper()
 	const nowhere = "/closed"
@@ -265,18 +288,19 @@ func (v visitor) closes() {
 	got := v.cookies()
 	want = slices.DeleteFunc(want, func(c webdriver.Cookie) bool { return c.Expiry == 0 })
 	if !slices.Equal(got, want) {
-		v.t.Errorf("the browser has kept %+v, want %+v", got, want)
+		v.t.Errorf("after the restart the browser has %+v, want %+v", got, want)
 	}
 }
 
-// isAttacked presses a button on a page of another port, which posts a form to path.
-// That is another origin, and the same site: the cookies come along.
+// isAttacked presses a button on a page of another port, which posts a form to path. That
+// page has another origin and the same site, so the browser sends the cookies.
 func (v visitor) isAttacked(path string, form url.Values) {
 	v.t.Helper()
 	v.isAttackedFrom("localhost", path, form)
 }
 
-// isAttackedFrom has that page on a host. 127.0.0.1 is another site than localhost.
+// isAttackedFrom is isAttacked with a page on this host. 127.0.0.1 is another site than
+// localhost.
 func (v visitor) isAttackedFrom(host, path string, form url.Values) {
 	v.t.Helper()
 	before := v.cookies()
@@ -294,6 +318,6 @@ func (v visitor) isAttackedFrom(host, path string, form url.Values) {
 	v.isAt(path)
 	v.refused(http.StatusForbidden)
 	if after := v.cookies(); !slices.Equal(before, after) {
-		v.t.Errorf("a POST to %s from %s made the cookies %+v, they were %+v", path, host, after, before)
+		v.t.Errorf("after a POST to %s from %s the cookies are %+v, want %+v as before", path, host, after, before)
 	}
 }

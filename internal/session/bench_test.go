@@ -9,8 +9,8 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// BenchmarkCounter is one request through the whole package: a cookie with six values
-// comes in, the handler increments one of them, and the changed session goes out.
+// BenchmarkCounter measures one request through the whole package. A cookie with six
+// values comes in, the handler increments one of them, and the changed session goes out.
 func BenchmarkCounter(b *testing.B) {
 	const visits = session.Key[int]("visits")
 	sessions, err := session.New(secret, nil)

@@ -28,7 +28,7 @@ func Example() {
 	}
 	handler := sessions.Handler(mux)
 
-	// A browser: it sends back the cookie that it was sent.
+	// A browser sends back the cookie that it got.
 	r := httptest.NewRequest("GET", "/", nil)
 	for range 3 {
 		w := httptest.NewRecorder()
@@ -43,8 +43,8 @@ func Example() {
 	// You have visited this page 3 times.
 }
 
-// A program for production: the secret comes from outside, and the cookie is one
-// that browsers protect.
+// A program for production gets its secret from the environment. Browsers protect its
+// cookie.
 func Example_production() {
 	const visits = session.Key[int]("visits")
 
@@ -154,7 +154,7 @@ func ExampleSession_Clear() {
 	// Output: ada []
 }
 
-// Load and Save are what Handler calls; a program may call them itself.
+// Handler calls Load and Save. A program may call them itself.
 func ExampleManager_Load() {
 	sessions, err := session.New(session.NewSecret(), nil)
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 // These tests run a real Flask beside a Go server. If there is no Flask, they skip, and
 // say what to install.
 
-// flaskPeer is a way of setting up both sides so that they share sessions.
+// flaskPeer is a way to set up both sides so that they share sessions.
 type flaskPeer struct {
 	name, digest, cookie string
 	opts                 session.Options
@@ -51,14 +51,14 @@ func TestVisitorOfFlaskIsKnownHereAndTheOtherWayRound(t *testing.T) {
 			} {
 				t.Run(way.name, func(t *testing.T) {
 					v := newVisitor(t)
-					v.sees(way.to, "nobody, permanent: false")
+					v.sees(way.to, "no one, permanent: false")
 					v.posts(way.from+"/login", url.Values{"username": {"Ada ü <&> 🎈"}, "remember": {"yes"}})
 					v.sees(way.to, "Ada ü <&> 🎈, permanent: true")
 					v.sees(way.from, "Ada ü <&> 🎈, permanent: true")
 					v.posts(way.to+"/login", url.Values{"username": {"Grace"}})
 					v.sees(way.from, "Grace, permanent: false")
 					v.posts(way.from+"/logout", nil)
-					v.sees(way.to, "nobody, permanent: false")
+					v.sees(way.to, "no one, permanent: false")
 				})
 			}
 			t.Run("not with another secret", func(t *testing.T) {
@@ -72,9 +72,9 @@ func TestVisitorOfFlaskIsKnownHereAndTheOtherWayRound(t *testing.T) {
 				v := newVisitor(t)
 				v.posts(stranger+"/login", url.Values{"username": {"Mallory"}})
 				v.sees(stranger, "Mallory, permanent: false")
-				v.sees(flask, "nobody, permanent: false")
+				v.sees(flask, "no one, permanent: false")
 				v.posts(flask+"/login", url.Values{"username": {"Ada"}})
-				v.sees(stranger, "nobody, permanent: false")
+				v.sees(stranger, "no one, permanent: false")
 			})
 		})
 	}
@@ -254,7 +254,7 @@ func startSite(t *testing.T, m *session.Manager) string {
 		s := session.From(r)
 		name, ok := username.Lookup(s)
 		if !ok {
-			name = "nobody"
+			name = "no one"
 		}
 		fmt.Fprintf(w, "%s, permanent: %v", name, s.Permanent())
 	})
@@ -379,7 +379,7 @@ func exact(t *testing.T, v any) any {
 	case json.Number:
 		number, ok := new(big.Rat).SetString(v.String())
 		if !ok {
-			t.Fatalf("%q is no number", v)
+			t.Fatalf("%q is not a number", v)
 		}
 		return "number " + number.String()
 	case string:
@@ -396,7 +396,7 @@ func exact(t *testing.T, v any) any {
 	return v
 }
 
-// randomSessions returns n sessions, each of them what a cookie can hold.
+// randomSessions returns n sessions, each of which fits in a cookie.
 func randomSessions(random *rand.Rand, n int) []map[string]any {
 	all := make([]map[string]any, n)
 	for i := range all {
@@ -450,7 +450,7 @@ func randomValue(random *rand.Rand, depth int) any {
 	return randomObject(random, depth)
 }
 
-// randomFloat returns any float64 but NaN and the infinities, which JSON cannot hold.
+// randomFloat returns any float64 but NaN and the infinities, which JSON does not have.
 func randomFloat(random *rand.Rand) float64 {
 	if random.IntN(2) == 0 {
 		return math.Round(random.NormFloat64()*1e6) / 1e3

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// TestHangUps has clients leave lesson 08 at any moment: while they ask, while they
-// wait, or while they are answered. Beside them there are others who stay, and must be
-// served. HANGUPS=10000 is torture.
+// TestHangUps has clients that leave lesson 08 at any moment: while they send a request,
+// while they wait, or while the response comes. At the same time other clients stay, and
+// must get their pages. HANGUPS is the number of clients that leave.
 func TestHangUps(t *testing.T) {
 	clients := size(t, "HANGUPS", 300)
 	dir := t.TempDir()
@@ -56,19 +56,19 @@ func TestHangUps(t *testing.T) {
 		v.client.CloseIdleConnections()
 	}
 	if notes == 0 {
-		t.Error("of all notes that were sent whole, none is kept")
+		t.Error("no note was saved, want some of those that were sent whole")
 	}
 	mustComeBackTo(t, p, before)
 	mustHaveTheGoroutinesOf(t, p, start(t, database, t.TempDir()))
-	t.Logf("%d clients hung up, %d of them after all of their request", clients, whole.Load())
+	t.Logf("%d clients hung up, %d of them after their whole request", clients, whole.Load())
 }
 
-// stay makes a visit and waits for the answer, which also comes when what was begun
-// before it has been saved. On a disk that is busy it may be that the store is too slow.
+// stay makes a visit and waits for the response. It comes after the saves that began
+// before it. If the disk is busy, it may be a 503.
 func (v *visitor) stay(t *testing.T, p *process) {
 	status, _, err := v.send(p, "GET", "/", nil)
 	if err != nil || status != http.StatusOK && status != http.StatusServiceUnavailable {
-		t.Errorf("visitor %d, who stays, is answered %d, %v", v.number, status, err)
+		t.Errorf("visitor %d, who stays, gets status %d, %v, want 200 or 503", v.number, status, err)
 		return
 	}
 	if status == http.StatusOK {
@@ -76,12 +76,12 @@ func (v *visitor) stay(t *testing.T, p *process) {
 	}
 }
 
-// hangUp begins request n, a visit or a note, and leaves. It reports whether the
-// request was complete by then.
+// hangUp begins request n, a visit or a note, and leaves. It reports whether it sent the
+// whole request.
 func (v *visitor) hangUp(t *testing.T, p *process, n int, seeded *rand.Rand) bool {
 	conn, err := p.dial()
 	if err != nil {
-		t.Errorf("client %d finds no server: %v", n, err)
+		t.Errorf("client %d cannot connect: %v", n, err)
 		return false
 	}
 	defer conn.Close()
@@ -96,18 +96,18 @@ func (v *visitor) hangUp(t *testing.T, p *process, n int, seeded *rand.Rand) boo
 	patience := time.Duration(seeded.IntN(10_000)) * time.Microsecond
 	if seeded.IntN(2) == 0 {
 		<-time.After(patience)
-	} else { // with part of the answer, maybe
+	} else { // perhaps with part of the response
 		conn.SetReadDeadline(time.Now().Add(patience))
 		io.CopyN(io.Discard, conn, 1+seeded.Int64N(5000))
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok && seeded.IntN(2) == 0 {
-		tcp.SetLinger(0) // a reset, as of a machine that crashed, in place of a good-bye
+		tcp.SetLinger(0) // ends the connection with a reset, as a machine that crashed does
 	}
 	return sent == len(request)
 }
 
-// request returns a request as it is sent. One in three is a visit, the
-// others keep the note of that number.
+// request returns the bytes of request n. One in three is a visit. The others save the
+// note of that number.
 func (v *visitor) request(t *testing.T, p *process, n int) string {
 	address, err := url.Parse(p.url())
 	if err != nil {
@@ -115,7 +115,7 @@ func (v *visitor) request(t *testing.T, p *process, n int) string {
 	}
 	cookies := v.client.Jar.Cookies(address)
 	if len(cookies) != 1 {
-		t.Errorf("visitor %d has the cookies %v", v.number, cookies)
+		t.Errorf("visitor %d has the cookies %v, want one", v.number, cookies)
 		return "\n"
 	}
 	head := fmt.Sprintf("HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\n", p.addr, cookies[0])
@@ -128,8 +128,8 @@ func (v *visitor) request(t *testing.T, p *process, n int) string {
 
 var noteNumber = regexp.MustCompile(`^note (\d+) of`)
 
-// mustBeWhole reports a session that has a note that nobody sent, or part of one, or
-// another number of visits than it can be. It returns whether there is a note.
+// mustBeWhole fails the test if the session has a note that no one sent or only part of
+// one, or an impossible number of visits. It reports whether there is a note.
 func (v *visitor) mustBeWhole(t *testing.T, p *process, clients int) bool {
 	t.Helper()
 	visits, note := v.shown(t, p)
@@ -138,17 +138,17 @@ func (v *visitor) mustBeWhole(t *testing.T, p *process, clients int) bool {
 		n, _ = strconv.Atoi(number[1])
 	}
 	if note != v.note(n) {
-		t.Errorf("visitor %d has %d bytes that are no note: %.100q", v.number, len(note), note)
+		t.Errorf("visitor %d has a note of %d bytes, %.100q, want note %d", v.number, len(note), note, n)
 	}
 	if visits < 2+v.counted || visits > 2+v.counted+clients {
-		t.Errorf("visitor %d has made %d visits, of which %d were acknowledged", v.number, visits, 2+v.counted)
+		t.Errorf("visitor %d has %d visits, want %d to %d", v.number, visits, 2+v.counted, 2+v.counted+clients)
 	}
 	return n > 0
 }
 
-// quiet returns the number of descriptors that a process has when nobody is there.
-// It is the same several times in a row: a connection that was closed at this end
-// takes a moment to end at the other.
+// quiet returns the number of descriptors that a process has without clients. It waits
+// until the number is the same 20 times in a row, because a connection that was closed at
+// this end takes a moment to end at the other.
 func quiet(t *testing.T, p *process) int {
 	t.Helper()
 	n, same := -1, 0
@@ -163,18 +163,17 @@ func quiet(t *testing.T, p *process) int {
 	return n
 }
 
-// mustComeBackTo waits for the descriptors of a process to be as many as before, or
-// two more.
+// mustComeBackTo waits until a process has as many descriptors as before, or two more.
 func mustComeBackTo(t *testing.T, p *process, before int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%s has %d descriptors", p.folder, before), func() bool { return descriptors(t, p) <= before+2 })
+	eventually(t, fmt.Sprintf("%s has a maximum of %d descriptors", p.folder, before+2), func() bool { return descriptors(t, p) <= before+2 })
 }
 
-// mustHaveTheGoroutinesOf ends a process and a fresh one, and compares. Call it when
-// the descriptors are back: each connection is a goroutine.
+// mustHaveTheGoroutinesOf ends a process and a fresh one, and compares their goroutines.
+// Call it after mustComeBackTo, because each connection has a goroutine.
 func mustHaveTheGoroutinesOf(t *testing.T, p, fresh *process) {
 	t.Helper()
 	if n, want := goroutines(t, p), goroutines(t, fresh); n > want+2 {
-		t.Errorf("%s has %d goroutines and nobody there; a fresh one has %d", p.folder, n, want)
+		t.Errorf("%s has %d goroutines without clients, want a maximum of %d, two more than a fresh one", p.folder, n, want+2)
 	}
 }

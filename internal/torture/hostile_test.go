@@ -22,12 +22,12 @@ import (
 	"example.com/sessions/internal/session/memstore"
 )
 
-// attack asks for a page with a cookie that no browser would send. Whatever the
-// answer is, it is no failure of the server's.
+// attack requests a page with a cookie that no browser would send. The response must not
+// be a server error.
 func (p *person) attack(t *testing.T, w walk, run *process) {
 	conn, err := run.dial()
 	if err != nil {
-		t.Errorf("%s takes no connection: %v", w.folder, err)
+		t.Errorf("%s accepts no connection: %v", w.folder, err)
 		return
 	}
 	defer conn.Close()
@@ -37,17 +37,17 @@ func (p *person) attack(t *testing.T, w walk, run *process) {
 	cookie := hostile[kind](w, p.cookieOf(w, run), p.random)
 	p.hostile.Add(1)
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nConnection: close\r\n\r\n", page, run.addr, cookie)
-	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		return // to a header that is too long the server may answer with a reset
+		return // because the server may reset the connection after a header that is too long
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode >= 500 {
-		t.Errorf("%s answers %d to hostile cookie %d, %.200q", w.folder, answer.StatusCode, kind, cookie)
+	defer response.Body.Close()
+	if response.StatusCode >= 500 {
+		t.Errorf("%s, hostile cookie %d: status %d, want less than 500, to %.200q", w.folder, kind, response.StatusCode, cookie)
 	}
 }
 
-// cookieOf returns a good value: the one that the browser has, or another.
+// cookieOf returns a valid value: the one that the browser has, or another.
 func (p *person) cookieOf(w walk, run *process) string {
 	at, err := url.Parse(run.url())
 	if err == nil {
@@ -60,7 +60,8 @@ func (p *person) cookieOf(w walk, run *process) string {
 	return sign(w, []byte(`{}`))
 }
 
-// hostile are the kinds of Cookie header, each made of a good cookie's value.
+// hostile are the kinds of Cookie header. Each function makes one of a valid cookie's
+// value.
 var hostile = []func(w walk, good string, random *rand.Rand) string{
 	func(w walk, good string, random *rand.Rand) string { // forged
 		value := []byte(good)
@@ -70,11 +71,11 @@ var hostile = []func(w walk, good string, random *rand.Rand) string{
 	func(w walk, good string, random *rand.Rand) string { // cut
 		return w.cookie + "=" + good[:random.IntN(len(good))]
 	},
-	func(w walk, good string, random *rand.Rand) string { // over what a browser keeps, to almost what net/http takes
+	func(w walk, good string, random *rand.Rand) string { // larger than browsers store, up to almost net/http's maximum
 		n := []int{4096, 8192, 19_000, 65_536, 1_000_000}[random.IntN(5)]
 		return w.cookie + "=" + strings.Repeat("A", n)
 	},
-	func(w walk, good string, random *rand.Rand) string { // a bomb with a good signature
+	func(w walk, good string, random *rand.Rand) string { // a bomb with a valid signature
 		return w.cookie + "=" + sign(w, bomb())
 	},
 	func(w walk, good string, random *rand.Rand) string { // signed rubbish
@@ -84,13 +85,13 @@ var hostile = []func(w walk, good string, random *rand.Rand) string{
 	func(w walk, good string, random *rand.Rand) string { // cookie tossing
 		return fmt.Sprintf("%s=%s; %[1]s=%s; %[1]s=bad", w.cookie, good, sign(w, []byte(`{"x":1}`)))
 	},
-	func(w walk, good string, random *rand.Rand) string { // more of them than anybody checks
+	func(w walk, good string, random *rand.Rand) string { // more cookies of one name than the package checks
 		return strings.Repeat(w.cookie+"="+good+"; ", 5)
 	},
 	func(w walk, good string, random *rand.Rand) string { // more cookies than net/http reads
 		return strings.Repeat("a=; ", 3001) + w.cookie + "=" + good
 	},
-	func(w walk, good string, random *rand.Rand) string { // binary, that net/http passes on or not
+	func(w walk, good string, random *rand.Rand) string { // bytes, some of which net/http does not pass on
 		value := make([]byte, 1+random.IntN(100))
 		for i := range value {
 			value[i] = byte(random.IntN(256))
@@ -99,17 +100,17 @@ var hostile = []func(w walk, good string, random *rand.Rand) string{
 	},
 }
 
-// sign makes a cookie's value as the package does, of any payload. Whoever knows the
-// secret can.
+// sign makes a cookie's value of any payload, as the package does. Anyone who knows the
+// secret can do that.
 func sign(w walk, payload []byte) string {
 	salt := "cookie-session." + w.cookie
 	if w.flag == "-dir" {
-		salt = "session-id." + w.cookie // these keep their sessions in files
+		salt = "session-id." + w.cookie // because these programs store their sessions in files
 	}
 	now := binary.BigEndian.AppendUint32(nil, uint32(time.Now().Unix()))
 	value := base64.RawURLEncoding.EncodeToString(payload) + "." + base64.RawURLEncoding.EncodeToString(now)
 	if bytes.HasPrefix(payload, []byte("\x78\x9c")) {
-		value = "." + value // zlib made it, and Flask marks that so
+		value = "." + value // Flask's mark of a payload that zlib compressed
 	}
 	return value + "." + base64.RawURLEncoding.EncodeToString(mac(mac([]byte(secret), salt), value))
 }
@@ -120,17 +121,19 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// bomb is 2,500,000 bytes that fit into a cookie.
+// bomb returns 2,500,000 bytes, compressed so that they fit in a cookie.
 var bomb = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
-	w, _ := zlib.NewWriterLevel(&b, zlib.BestCompression) // Go 1.27's default does not make it small enough
+	// The default level of Go 1.27 does not make it small enough.
+	w, _ := zlib.NewWriterLevel(&b, zlib.BestCompression)
 	fmt.Fprintf(w, `{"visits":%s}`, strings.Repeat("1", 2_500_000))
 	w.Close()
 	return b.Bytes()
 })
 
-// What is signed here must be what the programs accept: else the bomb is never lit.
-func TestHostileCookiesHaveGoodSignatures(t *testing.T) {
+// The programs must accept the signatures of this file, because they do not decompress a
+// bomb whose signature is not valid.
+func TestHostileCookiesHaveValidSignatures(t *testing.T) {
 	for _, payload := range [][]byte{[]byte(`{}`), bomb()} {
 		for _, w := range walks {
 			opts := &session.Options{Name: w.cookie, Secure: w.https}
@@ -143,10 +146,10 @@ func TestHostileCookiesHaveGoodSignatures(t *testing.T) {
 			}
 			value := sign(w, payload)
 			if err := m.Verify(value); err != nil {
-				t.Errorf("%s: %v", w.folder, err)
+				t.Errorf("%s: Verify: %v", w.folder, err)
 			}
 			if len(w.cookie+value) > 4096 {
-				t.Errorf("%s: %d bytes are too many to be looked at", w.folder, len(value))
+				t.Errorf("%s: name and value have %d bytes, want a maximum of 4096", w.folder, len(w.cookie+value))
 			}
 		}
 	}

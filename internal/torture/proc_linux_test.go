@@ -19,7 +19,7 @@ func descriptors(t *testing.T, p *process) int {
 	return len(entries)
 }
 
-// memory returns how many kB a process has that are in no file.
+// memory returns how many kB of memory a process has that are not a file's.
 func memory(t *testing.T, p *process) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
@@ -39,8 +39,9 @@ func memory(t *testing.T, p *process) int {
 	return 0
 }
 
-// goroutines ends a process with SIGQUIT, and returns how many goroutines it had beside
-// main's and the runtime's, which starts some when it first collects garbage.
+// goroutines ends a process with SIGQUIT, and returns how many goroutines it had. It does
+// not count main's, and those of the runtime, which starts some when it first collects
+// garbage.
 func goroutines(t *testing.T, p *process) int {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
@@ -49,7 +50,7 @@ func goroutines(t *testing.T, p *process) int {
 	<-p.exited
 	_, dump, _ := strings.Cut(p.said(t), "SIGQUIT")
 	if !strings.Contains(dump, "\ngoroutine 1 ") {
-		t.Fatalf("%s left no dump", p.folder)
+		t.Fatalf("%s left no dump of its goroutines, want one", p.folder)
 	}
 	return strings.Count(dump, "\ncreated by ") - strings.Count(dump, "\ncreated by runtime.")
 }

@@ -1,7 +1,7 @@
-// Package torture runs the lessons and exercises as processes, and does to them what
-// the world does to a server: it kills them, loads them, sends half of what it said
-// it would, and hangs up. Each test has a short version, and a variable in the
-// environment that makes it long; .ci/torture runs the long ones.
+// Package torture runs the lessons and exercises as processes, and treats them as the
+// world treats a server: it kills them, loads them, sends half of a request, and hangs
+// up. Each test is short unless a variable in the environment makes it long. .ci/torture
+// runs the long ones.
 package torture
 
 import (
@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// bin is where the programs are.
+// bin is the directory of the programs.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -37,8 +37,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// build builds all programs, with the race detector if this test has it. Only go
-// build can: the tests of other packages do not link their programs.
+// build builds all programs, with the race detector if this test has it. It runs go build,
+// because this test does not link the programs.
 func build() error {
 	args := []string{"build", "-ldflags=-s -w", "-o", bin + string(filepath.Separator)}
 	if raceDetector() {
@@ -58,7 +58,8 @@ func raceDetector() bool {
 	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// size returns how large a test is: the variable's number, or the short one.
+// size returns how large a test is: the variable's number, or the short one if the
+// variable is not set.
 func size(t *testing.T, variable string, short int) int {
 	t.Helper()
 	text := os.Getenv(variable)
@@ -67,20 +68,20 @@ func size(t *testing.T, variable string, short int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("%s=%s is no size", variable, text)
+		t.Fatalf("%s=%s: want a number from 1", variable, text)
 	}
 	return n
 }
 
-// eventually waits until something is so. The time it allows is that of a machine
+// eventually waits until the condition is true. It waits as long as a machine may take
 // that has much else to do.
-func eventually(t *testing.T, what string, so func() bool) {
+func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); !so(); <-tick.C {
+	for deadline := time.Now().Add(time.Minute); !condition(); <-tick.C {
 		if time.Now().After(deadline) {
-			t.Fatalf("a minute later it is still not so that %s", what)
+			t.Fatalf("a minute later, still not: %s", what)
 		}
 	}
 }
@@ -88,7 +89,7 @@ func eventually(t *testing.T, what string, so func() bool) {
 // program is a lesson or an exercise.
 type program struct {
 	folder string
-	flag   string // names where it keeps its files, "" if it keeps none
+	flag   string // the flag for the place of its files, "" if it has none
 	args   []string
 	https  bool
 }
@@ -104,13 +105,14 @@ type process struct {
 	addr   string
 	cmd    *exec.Cmd
 	log    string        // the name of the file with its standard error
-	exited chan struct{} // closed when it has ended, by whatever
+	exited chan struct{} // closed when it has ended for any reason
 }
 
 const secret = "the tests' secret, of more than 32 bytes"
 
-// start runs a program, which keeps its files in dir, and waits until it answers.
-// The process ends with the test, and must have had nothing to complain of.
+// start runs a program, which stores its files in dir, and waits until it accepts
+// connections. The process ends with the test. The test fails if there is a complaint in
+// its log.
 func start(t *testing.T, p program, dir string) *process {
 	t.Helper()
 	for range 10 {
@@ -118,11 +120,11 @@ func start(t *testing.T, p program, dir string) *process {
 			return run
 		}
 	}
-	t.Fatalf("%s found its address in use ten times", p.folder)
+	t.Fatalf("%s found its address in use ten times, want a free one", p.folder)
 	return nil
 }
 
-// tryStart returns nil when something else was faster to take the address.
+// tryStart is start, but it returns nil if another program took the address first.
 func tryStart(t *testing.T, p program, dir string) *process {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "log")
@@ -148,7 +150,7 @@ func tryStart(t *testing.T, p program, dir string) *process {
 		close(run.exited)
 	}()
 	t.Cleanup(run.kill)
-	eventually(t, p.folder+" answers or ends", func() bool { return run.answers() || run.ended() })
+	eventually(t, p.folder+" accepts connections or ends", func() bool { return run.accepts() || run.ended() })
 	if run.ended() {
 		if strings.Contains(run.said(t), "address already in use") {
 			return nil
@@ -159,7 +161,7 @@ func tryStart(t *testing.T, p program, dir string) *process {
 	return run
 }
 
-// freeAddress returns an address that nobody listened on a moment ago.
+// freeAddress returns an address that no one listened on a moment ago.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -170,7 +172,8 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func (p *process) answers() bool {
+// accepts reports whether the process accepts connections.
+func (p *process) accepts() bool {
 	conn, err := p.dial()
 	if err == nil {
 		conn.Close()
@@ -178,8 +181,8 @@ func (p *process) answers() bool {
 	return err == nil
 }
 
-// dial connects, over TLS where the program wants that. Its certificate vouches for
-// itself and is of no interest here.
+// dial connects to the process, over TLS if the program uses it. It does not check the
+// certificate, because the program has signed it itself.
 func (p *process) dial() (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -205,7 +208,7 @@ func (p *process) ended() bool {
 	}
 }
 
-// kill is kill -9.
+// kill ends the process as kill -9 does.
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	<-p.exited
@@ -221,22 +224,23 @@ func (p *process) said(t *testing.T) string {
 	return string(text)
 }
 
-// complaints are what no visitor may cause in a log.
+// complaints are the words in a log that no visitor must be able to cause.
 var complaints = []string{" ERROR ", " WARN ", "panic", "DATA RACE", "fatal error", "superfluous"}
 
-// tooSlow is no fault of the program's but the disk's. Whoever is answered 503 because
-// of it says so; whoever has left does not care.
+// tooSlow marks a line about the disk, which may be too slow, and not about the program.
+// A client that stayed reports the 503 itself.
 const tooSlow = "context deadline exceeded"
 
+// mustNotComplain fails the test if the log of the process has a complaint.
 func (p *process) mustNotComplain(t *testing.T) {
 	t.Helper()
 	for line := range strings.Lines(p.said(t)) {
 		if strings.HasPrefix(line, "SIGQUIT") {
-			return // what follows was asked for
+			return // goroutines asked for what follows
 		}
 		complains := slices.ContainsFunc(complaints, func(c string) bool { return strings.Contains(line, c) })
 		if complains && !strings.Contains(line, tooSlow) {
-			t.Errorf("%s says %s", p.folder, strings.TrimSpace(line))
+			t.Errorf("%s says %s, want no such line", p.folder, strings.TrimSpace(line))
 		}
 	}
 }

@@ -12,15 +12,16 @@ import (
 	"time"
 )
 
-// What the programs promise of a client that is slow.
+// The programs' timeouts for a client that is slow.
 const (
-	readHeaderTimeout = 5 * time.Second  // all of them
-	readTimeout       = 10 * time.Second // lesson 07
+	readHeaderTimeout = 5 * time.Second  // of all programs
+	readTimeout       = 10 * time.Second // of lesson 07
 )
 
-// TestSlowClients has clients send their header a byte a second, and as many send
-// half of a form and no more, while others go on as usual. SLOW_CLIENTS=400 is
-// torture: then it waits until the server has had enough of them.
+// TestSlowClients has clients that send their header a byte a second. As many others send
+// half of a form and no more. At the same time other clients must get their pages.
+// SLOW_CLIENTS is the number of slow clients. If it is set, the test waits until the
+// server closes their connections.
 func TestSlowClients(t *testing.T) {
 	for _, p := range []program{database, security} {
 		t.Run(p.folder, func(t *testing.T) { slowClients(t, p, size(t, "SLOW_CLIENTS", 40)/2) })
@@ -30,7 +31,7 @@ func TestSlowClients(t *testing.T) {
 func slowClients(t *testing.T, what program, each int) {
 	p := start(t, what, t.TempDir())
 	others := newVisitor(t, 0)
-	alone := answerTimes(t, p, others, func() bool { return true })
+	alone := responseTimes(t, p, others, func() bool { return true })
 	others.client.CloseIdleConnections()
 	before := quiet(t, p)
 
@@ -41,15 +42,15 @@ func slowClients(t *testing.T, what program, each int) {
 			"Content-Length: 100\r\n\r\nusername=admin&password=", 0)
 	}
 	long := os.Getenv("SLOW_CLIENTS") != ""
-	beside := answerTimes(t, p, others, func() bool { return !long || open(headers) == 0 })
-	others.login(t, p) // a half of a form takes nobody's turn
+	beside := responseTimes(t, p, others, func() bool { return !long || open(headers) == 0 })
+	others.login(t, p) // works, because half of a form does not take a turn
 	if open(halves) < each && !p.https {
-		t.Errorf("%d of %d halves of a form are closed, where nothing says that they will be", each-open(halves), each)
+		t.Errorf("%d of %d halves of a form are open, want all, because %s has no ReadTimeout", open(halves), each, p.folder)
 	}
-	t.Logf("an answer took %v (median) and %v (p99) before, %v and %v beside %d slow clients",
+	t.Logf("a response took %v (median) and %v (p99) before, %v and %v beside %d slow clients",
 		alone.median(), alone.p99(), beside.median(), beside.p99(), 2*each)
 	if worst := max(time.Second, 10*alone.p99()); beside.p99() > worst {
-		t.Errorf("beside slow clients an answer takes %v", beside.p99())
+		t.Errorf("beside slow clients a response takes %v (p99), want a maximum of %v", beside.p99(), worst)
 	}
 	if long {
 		mustBeClosedAfter(t, "a slow header", headers, readHeaderTimeout)
@@ -68,14 +69,15 @@ func slowClients(t *testing.T, what program, each int) {
 	mustHaveTheGoroutinesOf(t, p, start(t, what, t.TempDir()))
 }
 
-// slow is a client that does not come to the end of its request.
+// slow is a client that never sends the end of its request.
 type slow struct {
 	conn   net.Conn
-	closed chan struct{} // when the connection has ended
-	after  time.Duration // of it
+	closed chan struct{} // closed when the connection has ended
+	after  time.Duration // how long the connection lasted
 }
 
-// newSlow connects and sends the text, and then a byte at each interval, or nothing.
+// newSlow connects and sends the text. Then it sends a byte at each interval, or nothing
+// if interval is 0.
 func newSlow(t *testing.T, p *process, text string, interval time.Duration) *slow {
 	t.Helper()
 	began := time.Now()
@@ -99,6 +101,7 @@ func newSlow(t *testing.T, p *process, text string, interval time.Duration) *slo
 	return s
 }
 
+// drip sends a byte at each interval until the connection has ended.
 func (s *slow) drip(interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -112,7 +115,7 @@ func (s *slow) drip(interval time.Duration) {
 	}
 }
 
-// open returns how many the server still bears with.
+// open returns how many clients still have their connection.
 func open(clients []*slow) int {
 	n := 0
 	for _, s := range clients {
@@ -125,9 +128,9 @@ func open(clients []*slow) int {
 	return n
 }
 
-// mustBeClosedAfter waits for the end of all connections, which is to come a second
-// after the timeout at the latest. On a machine with much else to do some are late;
-// half of them are not.
+// mustBeClosedAfter waits for the end of all connections, which must come within a second
+// of the timeout. It allows some to be later, up to twice the timeout, because the machine
+// may have much else to do. Half of them must not be late.
 func mustBeClosedAfter(t *testing.T, what string, clients []*slow, timeout time.Duration) {
 	t.Helper()
 	eventually(t, what+" is closed", func() bool { return open(clients) == 0 })
@@ -136,21 +139,28 @@ func mustBeClosedAfter(t *testing.T, what string, clients []*slow, timeout time.
 		times = append(times, s.after)
 	}
 	slices.Sort(times)
-	t.Logf("%s is closed after %v to %v", what, times[0], times[len(times)-1])
-	if times[0] < timeout-time.Second || times.median() > timeout+time.Second || times[len(times)-1] > 2*timeout {
-		t.Errorf("%s is closed after %v to %v, median %v, where the timeout is %v", what, times[0], times[len(times)-1], times.median(), timeout)
+	first, last := times[0], times[len(times)-1]
+	t.Logf("%s is closed after %v to %v", what, first, last)
+	if first < timeout-time.Second {
+		t.Errorf("%s is closed after %v at the earliest, want %v or more", what, first, timeout-time.Second)
+	}
+	if times.median() > timeout+time.Second {
+		t.Errorf("%s is closed after %v (median), want a maximum of %v", what, times.median(), timeout+time.Second)
+	}
+	if last > 2*timeout {
+		t.Errorf("%s is closed after %v at the latest, want a maximum of %v", what, last, 2*timeout)
 	}
 }
 
-// durations are how long answers took, the shortest first.
+// durations are how long responses took, the shortest first.
 type durations []time.Duration
 
 func (d durations) median() time.Duration { return d[len(d)/2].Round(10 * time.Microsecond) }
 func (d durations) p99() time.Duration    { return d[len(d)*99/100].Round(10 * time.Microsecond) }
 
-// answerTimes has four clients ask for a page, on a new connection one time in ten,
-// until there are 200 answers and enough.
-func answerTimes(t *testing.T, p *process, v *visitor, enough func() bool) durations {
+// responseTimes has four clients request a page, on a new connection one time in ten,
+// until there are 200 responses and enough returns true.
+func responseTimes(t *testing.T, p *process, v *visitor, enough func() bool) durations {
 	t.Helper()
 	var mu sync.Mutex
 	var times durations
@@ -166,7 +176,7 @@ func answerTimes(t *testing.T, p *process, v *visitor, enough func() bool) durat
 				done := err != nil || len(times) >= 200 && enough()
 				mu.Unlock()
 				if err != nil || status != http.StatusOK {
-					t.Errorf("a page is answered %d, %v", status, err)
+					t.Errorf("the page: status %d, %v, want 200", status, err)
 				}
 				if done {
 					return

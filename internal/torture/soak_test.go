@@ -22,20 +22,20 @@ import (
 	"time"
 )
 
-// walk is what people do at a program. A step is a method, a path and a form; 404 and
-// the like in front of it is the status that it is to lead to, if not 200. SEND posts
-// to the page that the last step led to, with its hidden fields. {n} is another number
-// each time that somebody walks, {day} the day after tomorrow.
+// walk is what people do in a program, step by step. A step is a method, a path and a
+// form. A number before it is the status that it must lead to, if not 200. SEND posts to
+// the page that the last step led to, with its hidden fields. {n} is another number in
+// each walk, and {day} is the day after tomorrow.
 type walk struct {
 	program
 	cookie  string
-	public  []string // what anybody does
-	login   []string // which takes the server a fifth of a second
-	private []string // what somebody does who has logged in
+	public  []string // steps of anyone
+	login   []string // takes the server a fifth of a second
+	private []string // steps of someone who has logged in
 }
 
-// walks has every lesson and exercise. The last one remembers visits up to a bound, which
-// is to be reached at once, as memory grows until then.
+// walks has every lesson and exercise. The last one remembers visits up to a maximum. The
+// maximum is low here, so that the program reaches it early: memory grows until then.
 var walks = []walk{
 	{program{folder: "lessons/01-counter"}, "counter", []string{
 		"GET /", "GET /", "404 GET /favicon.ico", "GET /", "GET /reset",
@@ -93,9 +93,10 @@ var walks = []walk{
 	}, nil, nil},
 }
 
-// TestSoak has 32 clients use all programs at once. One request in a hundred has a
-// hostile cookie. In the end each program has what it began with of descriptors and
-// goroutines, and after the first third it takes no more memory. SOAK=90s is torture.
+// TestSoak has 32 clients use all programs at the same time. One request in a hundred has
+// a hostile cookie. In the end each program must have as many descriptors and goroutines
+// as in the beginning, and no more memory than after the first third. SOAK is how long
+// the test lasts.
 func TestSoak(t *testing.T) {
 	duration, err := time.ParseDuration(os.Getenv("SOAK"))
 	if os.Getenv("SOAK") == "" {
@@ -129,8 +130,9 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// growth returns how many kB more a process may take. In its first seconds it still
-// takes what it will need, and the race detector takes eight times as much.
+// growth returns how many more kB a process may take after the first third. A short test
+// may take more, because a process still grows in its first seconds. The race detector
+// takes eight times as much.
 func growth(duration time.Duration) int {
 	kB := 4096
 	if duration < 30*time.Second {
@@ -142,15 +144,15 @@ func growth(duration time.Duration) int {
 	return kB
 }
 
-// mustSettle waits until a process takes no more memory than it may. Where the last to
-// come had a cookie of a megabyte, it takes some visits without that for the garbage to
-// be collected and given back. What is leaked is not.
-func (s *soak) mustSettle(t *testing.T, i, most int) {
+// mustSettle waits until a process takes no more memory than the maximum, in kB. If the
+// last client had a cookie of a megabyte, some visits without one must follow before the
+// garbage is collected and given back. Leaked memory never is.
+func (s *soak) mustSettle(t *testing.T, i, maximum int) {
 	t.Helper()
 	p := s.newPerson(uint64(i))
 	p.decent = true
-	eventually(t, fmt.Sprintf("%s takes no more than %d kB", walks[i].folder, most), func() bool {
-		if memory(t, s.running[i]) <= most {
+	eventually(t, fmt.Sprintf("%s takes no more than %d kB", walks[i].folder, maximum), func() bool {
+		if memory(t, s.running[i]) <= maximum {
 			return true
 		}
 		for range 20 {
@@ -161,7 +163,7 @@ func (s *soak) mustSettle(t *testing.T, i, most int) {
 	s.transport.CloseIdleConnections()
 }
 
-// soak is 32 people, and what they use.
+// soak is 32 people, and the programs that they use.
 type soak struct {
 	running                     []*process // in the order of walks
 	people                      []*person
@@ -171,6 +173,8 @@ type soak struct {
 	numbers                     atomic.Int64
 }
 
+// newSoak returns a soak without programs. It fails the test if a lesson or an exercise
+// has no walk.
 func newSoak(t *testing.T) *soak {
 	t.Helper()
 	var folders []string
@@ -184,7 +188,7 @@ func newSoak(t *testing.T) *soak {
 		}
 		for _, name := range there {
 			if folder := path.Dir(pattern) + "/" + filepath.Base(name); !slices.Contains(folders, folder) {
-				t.Errorf("nobody walks in %s", folder)
+				t.Errorf("walks has no %s, want every lesson and exercise", folder)
 			}
 		}
 	}
@@ -204,7 +208,7 @@ func (s *soak) newPerson(seed uint64) *person {
 	return p
 }
 
-// run has everybody walk for so long, and then leave.
+// run has all people walk for so long. Then it closes their connections.
 func (s *soak) run(t *testing.T, duration time.Duration) {
 	end := time.Now().Add(duration)
 	var all sync.WaitGroup
@@ -219,7 +223,7 @@ func (s *soak) run(t *testing.T, duration time.Duration) {
 	s.transport.CloseIdleConnections()
 }
 
-// person is somebody with a browser. Its cookies are those of all programs, as
+// person is a person with a browser. The browser has the cookies of all programs, because
 // cookies ignore ports.
 type person struct {
 	*soak
@@ -227,25 +231,25 @@ type person struct {
 	decent   bool // sends no hostile cookie
 	client   *http.Client
 	loggedIn map[string]bool // by folder
-	page     *url.URL        // that is shown
-	hidden   url.Values      // fields of its form
+	page     *url.URL        // the page that the browser shows
+	hidden   url.Values      // the hidden fields of its form
 }
 
-// forget makes it another person, without a cookie.
+// forget makes this another person, who has no cookies.
 func (p *person) forget() {
 	jar, _ := cookiejar.New(nil) // the error is always nil
 	p.client = &http.Client{Transport: p.transport, Jar: jar, Timeout: time.Minute, CheckRedirect: p.redirected}
 	p.loggedIn = make(map[string]bool)
 }
 
-// walk goes once through a program, and one time in 300 as somebody else.
+// walk goes once through a program. One time in 300 the person becomes another first.
 func (p *person) walk(t *testing.T) {
 	if p.random.IntN(300) == 0 {
 		p.forget()
 	}
 	i := p.random.IntN(len(walks))
 	for walks[i].flag == "-dir" && p.random.IntN(10) > 0 {
-		i = p.random.IntN(len(walks)) // else all would soon be waiting for the disk
+		i = p.random.IntN(len(walks)) // so that not all of them wait for the disk
 	}
 	w, run, number := walks[i], p.running[i], p.numbers.Add(1)
 	steps := func(list []string) { p.steps(t, w, run, list, number) }
@@ -264,7 +268,7 @@ func (p *person) walk(t *testing.T) {
 	case p.random.IntN(50) > 0:
 		steps(w.private)
 		if p.page.Path == "/login" {
-			t.Errorf("%s has forgotten who logged in", w.folder)
+			t.Errorf("%s shows its login to someone who is logged in, want a page", w.folder)
 		}
 	default:
 		steps([]string{"POST /logout"})
@@ -272,14 +276,16 @@ func (p *person) walk(t *testing.T) {
 	}
 }
 
+// redirected counts a request that a redirect leads to.
 func (p *person) redirected(r *http.Request, via []*http.Request) error {
 	p.requests.Add(1)
 	if len(via) > 5 {
-		return fmt.Errorf("%s goes round in circles", r.URL)
+		return fmt.Errorf("%s: more than 5 redirects", r.URL)
 	}
 	return nil
 }
 
+// steps takes the steps of a walk, with a hostile cookie in between now and then.
 func (p *person) steps(t *testing.T, w walk, run *process, steps []string, number int64) {
 	fill := strings.NewReplacer("{n}", strconv.FormatInt(number, 10), "{day}", time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly))
 	for _, step := range steps {
@@ -318,7 +324,7 @@ func (p *person) step(t *testing.T, run *process, step string) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != want {
-		t.Errorf("%s, %.60s: answered %d, %v: %.500s", run.folder, step, response.StatusCode, err, body)
+		t.Errorf("%s, %.60s: status %d, %v, want %d: %.500s", run.folder, step, response.StatusCode, err, want, body)
 	}
 	p.page, p.hidden = response.Request.URL, make(url.Values)
 	for _, field := range hiddenField.FindAllStringSubmatch(string(body), -1) {

@@ -8,10 +8,12 @@ import (
 	"testing"
 )
 
-// Start runs a command until the test ends, and returns the first line of its
-// output that has the text ready in it. It runs under a shell that kills it when
-// the shell's own input ends. So it ends with this process too, should that be
-// killed. Its HOME is a directory that is removed in the end.
+// Start runs a command until the test ends, and returns the first line of its output
+// that contains the text ready.
+//
+// The command runs under a shell that kills it when the shell's own input ends. So it
+// also ends when this process is killed. Its HOME is a directory that is removed with
+// the test.
 func Start(t testing.TB, ready string, command ...string) (line string) {
 	t.Helper()
 	home := t.TempDir()
@@ -33,7 +35,7 @@ func Start(t testing.TB, ready string, command ...string) (line string) {
 		line = lines.Text()
 		found = strings.Contains(line, ready)
 	}
-	go func() { // reads until the last process that could write has ended
+	go func() { // reads until the last process that can write has ended
 		for lines.Scan() {
 		}
 		close(ended)

@@ -1,10 +1,11 @@
-// Package webdriver lets a test use a real browser: Debian's chromium, driven by
-// chromedriver, which speaks the W3C's WebDriver protocol, JSON over HTTP:
+// Package webdriver lets a test use a real browser, Debian's chromium. It talks to
+// chromedriver in the W3C's WebDriver protocol, which is JSON over HTTP:
 //
 //	browser := webdriver.Open(t, webdriver.Options{})
 //	browser.Go("http://localhost:8080/login")
 //
-// What fails ends the test. What was started ends with it, however it ends.
+// A call that fails ends the test. The browser ends with the test, even if the test is
+// killed.
 package webdriver
 
 import (
@@ -23,20 +24,20 @@ import (
 // Options are a browser's settings.
 type Options struct {
 	NoScript bool // JavaScript is off
-	Insecure bool // a certificate that nobody vouches for will do
+	Insecure bool // the browser accepts a certificate that no authority has signed
 }
 
-// Browser is one visitor, with a profile and with eyes on one window at a time.
+// Browser is a browser with a profile of its own. A call uses its current window.
 type Browser struct {
 	t       testing.TB
 	options Options
 	profile string // the directory of its cookies
 	driver  string // chromedriver's URL
-	session string // the URL of the browser that runs, "" when none does
+	session string // the URL of the browser that runs, "" if none runs
 }
 
-// Open starts a browser with an empty profile. Where there is none to start, the
-// test is skipped; with CI=true in the environment it fails.
+// Open starts a browser with an empty profile. If none is installed, it skips the test,
+// or fails it if CI=true is in the environment.
 func Open(t testing.TB, options Options) *Browser {
 	t.Helper()
 	_, driver := exec.LookPath("chromedriver")
@@ -54,13 +55,13 @@ func Open(t testing.TB, options Options) *Browser {
 	return b
 }
 
-// open starts a browser. The pipe makes it end when chromedriver is killed.
+// open starts a browser. The pipe ends the browser when chromedriver is killed.
 func (b *Browser) open() {
 	b.t.Helper()
 	chrome := object{"args": []string{
 		"--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--disable-breakpad", "--remote-debugging-pipe",
-		"--app=data:,", "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup", // no toolbar: half the work
+		"--app=data:,", "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup", // no toolbar, which would take half of the work
 		"--process-per-site", "--in-process-gpu", "--user-data-dir=" + b.profile,
 	}}
 	if b.options.NoScript {
@@ -74,6 +75,7 @@ func (b *Browser) open() {
 	b.session = b.driver + "/session/" + opened.SessionID
 }
 
+// close closes the browser, if one runs.
 func (b *Browser) close() {
 	b.t.Helper()
 	if session := b.session; session != "" {
@@ -88,19 +90,20 @@ func (b *Browser) Restart() { b.t.Helper(); b.close(); b.open() }
 // Go opens an address, as if it had been typed in, and waits for the page.
 func (b *Browser) Go(url string) { b.t.Helper(); b.post("/url", object{"url": url}, nil) }
 
-// Back is the browser's button.
+// Back presses the browser's Back button.
 func (b *Browser) Back() { b.t.Helper(); b.post("/back", object{}, nil) }
 
-// Forward is the browser's button.
+// Forward presses the browser's Forward button.
 func (b *Browser) Forward() { b.t.Helper(); b.post("/forward", object{}, nil) }
 
-// Reload is the browser's button.
+// Reload presses the browser's Reload button.
 func (b *Browser) Reload() { b.t.Helper(); b.post("/refresh", object{}, nil) }
 
-// Click clicks what the XPath finds first. It does not wait for what that does.
+// Click clicks the first element that the XPath finds. It does not wait for a page that
+// the click leads to.
 func (b *Browser) Click(xpath string) { b.t.Helper(); b.post(b.find(xpath)+"/click", object{}, nil) }
 
-// Type replaces what is in the field that the XPath finds.
+// Type replaces the text in the field that the XPath finds.
 func (b *Browser) Type(xpath, text string) {
 	b.t.Helper()
 	field := b.find(xpath)
@@ -115,23 +118,23 @@ func (b *Browser) Tab() {
 	b.post("/actions", object{"actions": []object{{"type": "key", "id": "keyboard", "actions": press}}}, nil)
 }
 
-// NewWindow opens a window and goes on in it, until back is called.
+// NewWindow opens a window and makes it the current one, until back is called.
 func (b *Browser) NewWindow() (back func()) {
 	b.t.Helper()
 	var before string
-	var opened map[string]any // its handle is what the next command takes
+	var opened map[string]any // has the handle that the next command takes
 	b.send("GET", b.session+"/window", object{}, &before)
 	b.post("/window/new", object{"type": "window"}, &opened)
 	b.post("/window", opened, nil)
 	return func() { b.t.Helper(); b.post("/window", object{"handle": before}, nil) }
 }
 
-// Cookie is a cookie as the browser keeps it.
+// Cookie is a cookie as the browser stores it.
 type Cookie struct {
 	Name, Value, Path, Domain string // as they were set
 	SameSite                  string // Strict, Lax or None
 	HTTPOnly, Secure          bool   // whether they were set
-	Expiry                    int64  // in Unix seconds, 0 where it ends with the browser
+	Expiry                    int64  // in Unix seconds, 0 if the cookie ends with the browser
 }
 
 // Cookies returns the cookies that belong to the page.
@@ -141,25 +144,29 @@ func (b *Browser) Cookies() (all []Cookie) {
 	return all
 }
 
-// Script stores what the body of a function returns in the page, JavaScript off or not.
+// Script runs the body of a function in the page, and stores what it returns in result.
+// It works with JavaScript off too.
 func (b *Browser) Script(result any, body string) {
 	b.t.Helper()
 	b.post("/execute/sync", object{"script": body, "args": []any{}}, result)
 }
 
-// DevTools sends a command of the Chrome DevTools Protocol, and stores its result.
+// DevTools sends a command of the Chrome DevTools Protocol, and stores what it returns in
+// result.
 func (b *Browser) DevTools(result any, command string, params map[string]any) {
 	b.t.Helper()
 	b.post("/goog/cdp/execute", object{"cmd": command, "params": params}, result)
 }
 
-// Log returns the console's lines since it was last called. An error is SEVERE.
+// Log returns the console's lines since the last call of Log. The level of an error is
+// SEVERE.
 func (b *Browser) Log() (lines []struct{ Level, Message string }) {
 	b.t.Helper()
 	b.post("/se/log", object{"type": "browser"}, &lines)
 	return lines
 }
 
+// find returns the path of the first element that the XPath finds.
 func (b *Browser) find(xpath string) (path string) {
 	b.t.Helper()
 	var found map[string]string
@@ -169,15 +176,17 @@ func (b *Browser) find(xpath string) (path string) {
 
 type object = map[string]any
 
+// post sends a command to the browser that runs.
 func (b *Browser) post(path string, body object, result any) {
 	b.t.Helper()
 	b.send("POST", b.session+path, body, result)
 }
 
-// send sends a command. The answer has the result, or what is wrong, under value.
+// send sends a command, and stores its result. The response has the result, or the error,
+// under value.
 func (b *Browser) send(method, url string, body object, result any) {
 	b.t.Helper()
-	sent, _ := json.Marshal(body) // of texts and numbers
+	sent, _ := json.Marshal(body) // no error, because it has only texts and numbers
 	request, _ := http.NewRequest(method, url, bytes.NewReader(sent))
 	client := http.Client{Timeout: 2 * time.Minute}
 	response, err := client.Do(request)
@@ -185,13 +194,13 @@ func (b *Browser) send(method, url string, body object, result any) {
 		b.t.Fatal(err)
 	}
 	defer response.Body.Close()
-	var answer struct{ Value json.RawMessage }
-	err = json.NewDecoder(response.Body).Decode(&answer)
+	var reply struct{ Value json.RawMessage }
+	err = json.NewDecoder(response.Body).Decode(&reply)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%.1000s", answer.Value)
+		err = fmt.Errorf("%.1000s", reply.Value)
 	}
 	if err == nil && result != nil {
-		err = json.Unmarshal(answer.Value, result)
+		err = json.Unmarshal(reply.Value, result)
 	}
 	if err != nil {
 		b.t.Fatalf("%s %s %v: %v", method, url, body, err)

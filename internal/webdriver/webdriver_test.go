@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A visit to a page that says what it was asked, and has a script.
+// TestBrowser visits a site whose pages show their address and have a script.
 func TestBrowser(t *testing.T) {
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/one" {
@@ -29,7 +29,7 @@ func TestBrowser(t *testing.T) {
 		var typed string
 		b.Script(&typed, "return document.querySelector('input').value + document.activeElement.innerText")
 		if typed != "newx" {
-			t.Errorf("typed and clicked: %q", typed)
+			t.Errorf("typed and clicked: %q, want %q", typed, "newx")
 		}
 		b.Go(site.URL + "/two")
 		back := b.NewWindow()
@@ -47,24 +47,46 @@ func TestBrowser(t *testing.T) {
 		var focused, title string
 		b.Script(&focused, "return document.activeElement.name")
 		b.Script(&title, "return document.title")
-		if focused != "q" || (title == "ran") == noScript {
-			t.Errorf("NoScript is %v, the title is %q, Tab gets to %q", noScript, title, focused)
+		if focused != "q" {
+			t.Errorf("Tab gets to %q, want %q", focused, "q")
+		}
+		if ran := title == "ran"; ran == noScript {
+			t.Errorf("NoScript is %v: the script ran: %v, want %v", noScript, ran, !noScript)
 		}
 		before := b.Cookies()
 		b.Restart()
 		b.Go(site.URL + "/four")
 		after := b.Cookies()
-		if len(before) != 2 || before[0].HTTPOnly == before[1].HTTPOnly || len(after) != 1 || after[0].Name != "stays" || after[0].Expiry == 0 {
-			t.Errorf("cookies before closing the browser: %+v, and after: %+v", before, after)
+		if len(before) != 2 {
+			t.Fatalf("cookies before the restart: %+v, want 2", before)
+		}
+		if before[0].HTTPOnly == before[1].HTTPOnly {
+			t.Errorf("cookies before the restart: %+v, want HTTPOnly in one of them", before)
+		}
+		if len(after) != 1 {
+			t.Fatalf("cookies after the restart: %+v, want 1", after)
+		}
+		if after[0].Name != "stays" {
+			t.Errorf("cookie %s after the restart, want stays", after[0].Name)
+		}
+		if after[0].Expiry == 0 {
+			t.Error("a cookie with Max-Age has no Expiry, want one")
 		}
 		b.Script(nil, "console.error('a line')")
-		if lines := b.Log(); len(lines) != 1 || !strings.Contains(lines[0].Message, "a line") || lines[0].Level != "SEVERE" {
-			t.Errorf("the console says %+v", lines)
+		lines := b.Log()
+		if len(lines) != 1 {
+			t.Fatalf("the console says %+v, want one line", lines)
+		}
+		if !strings.Contains(lines[0].Message, "a line") {
+			t.Errorf("the console says %q, want \"a line\" in it", lines[0].Message)
+		}
+		if lines[0].Level != "SEVERE" {
+			t.Errorf("the level is %s, want SEVERE", lines[0].Level)
 		}
 	}
 }
 
-func TestWhatIsStartedEndsWithTheTest(t *testing.T) {
+func TestACommandEndsWithItsTest(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("there is no sh")
 	}
@@ -72,10 +94,11 @@ func TestWhatIsStartedEndsWithTheTest(t *testing.T) {
 	t.Run("start", func(t *testing.T) { line = Start(t, "ready", "sh", "-c", "echo ready $$; exec sleep 600") })
 	_, pid, _ := strings.Cut(line, "ready ")
 	if err := exec.Command("kill", "-0", pid).Run(); err == nil {
-		t.Errorf("process %s still runs", pid)
+		t.Errorf("process %s still runs, want that it ended with its test", pid)
 	}
 }
 
+// mustSay fails the test unless the page shows this address.
 func mustSay(t *testing.T, b *Browser, want string) {
 	t.Helper()
 	var got string

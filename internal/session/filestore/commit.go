@@ -55,7 +55,7 @@ func (c *commits) run(root *os.Root, dir string) error {
 	c.syncing.Lock()
 	defer c.syncing.Unlock()
 	c.mu.Lock()
-	c.next = nil // who comes from now on may be too late for this sync
+	c.next = nil // because this sync may miss a rename that comes from now on
 	c.mu.Unlock()
 	return syncDir(root, dir)
 }

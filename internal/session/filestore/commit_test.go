@@ -14,6 +14,7 @@ import (
 // inShard returns the ID of a record whose shard is 4f.
 func inShard(text string) string { return "4f" + newID(text)[2:] }
 
+// mustOpen opens the store's directory, and closes it when the test has ended.
 func mustOpen(t *testing.T, s *Store) *os.Root {
 	t.Helper()
 	root, err := s.open(t.Context())
@@ -51,12 +52,12 @@ func TestNoOneHoldsALockDuringASync(t *testing.T) {
 	defer cancel()
 	unlock, err := s.lock(ctx, mustOpen(t, s), gone)
 	if err != nil {
-		t.Fatalf("lock: %v, want that it is free", err)
+		t.Fatalf("lock: %v, want nil at once", err)
 	}
 	unlock()
 	select {
 	case err := <-results:
-		t.Errorf("a call returned %v, want that it waits for the sync", err)
+		t.Errorf("a call returned %v during the sync, want that it waits", err)
 	default:
 	}
 	syncing.Unlock()
@@ -67,7 +68,7 @@ func TestNoOneHoldsALockDuringASync(t *testing.T) {
 	}
 }
 
-// waitFor returns when a sync waits for the one that runs.
+// waitFor returns as soon as a sync waits for the one that runs.
 func waitFor(c *commits) {
 	for {
 		c.mu.Lock()
@@ -80,39 +81,41 @@ func waitFor(c *commits) {
 	}
 }
 
-// TestASyncServesThoseWhoCameBeforeItBegan, all of them with its error.
+// TestASyncServesThoseWhoCameBeforeItBegan: all of them get its error.
 func TestASyncServesThoseWhoCameBeforeItBegan(t *testing.T) {
 	s, other := newStore(t), newStore(t)
 	root := mustOpen(t, s)
 	for dir, want := range map[string]error{"sessions/4f": nil, "sessions/none": fs.ErrNotExist} {
-		c := new(commits)
-		c.syncing.Lock() // as a sync that began before them
-		results := make(chan error)
-		for range 3 {
-			go func() { results <- c.sync(root, dir) }()
-		}
-		waitFor(c)
-		if err := c.sync(mustOpen(t, other), "sessions/4f"); err != nil {
-			t.Errorf("a sync of another directory: %v, want nil at once", err)
-		}
-		select {
-		case err := <-results:
-			t.Errorf("%s: %v before the sync began", dir, err)
-		default:
-		}
-		c.syncing.Unlock()
-		for range 3 {
-			if err := <-results; !errors.Is(err, want) {
-				t.Errorf("%s: %v, want %v", dir, err, want)
+		t.Run(dir, func(t *testing.T) {
+			c := new(commits)
+			c.syncing.Lock() // like a sync that began before them
+			results := make(chan error)
+			for range 3 {
+				go func() { results <- c.sync(root, dir) }()
 			}
-		}
-		if c.next != nil {
-			t.Errorf("%s: a sync still waits", dir)
-		}
+			waitFor(c)
+			if err := c.sync(mustOpen(t, other), "sessions/4f"); err != nil {
+				t.Errorf("a sync of another directory: %v, want nil at once", err)
+			}
+			select {
+			case err := <-results:
+				t.Errorf("a call returned %v before the sync began, want that it waits", err)
+			default:
+			}
+			c.syncing.Unlock()
+			for range 3 {
+				if err := <-results; !errors.Is(err, want) {
+					t.Errorf("sync: %v, want %v", err, want)
+				}
+			}
+			if c.next != nil {
+				t.Error("a sync still waits, want none")
+			}
+		})
 	}
 }
 
-// TestWritersAreLimited, because each may take a thread.
+// TestWritersAreLimited: each writer may take a thread.
 func TestWritersAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)

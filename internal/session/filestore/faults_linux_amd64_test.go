@@ -18,19 +18,19 @@ type call struct {
 }
 
 const (
-	// always is the mask of a call that fails whatever its arguments are.
+	// always is the mask of a call that fails with any arguments.
 	always = 0
 
-	// long is the mask of a write of 64 KiB or more, and longData is what a record
-	// needs for one. Package testing and the runtime write on the same thread: a log
+	// long is the mask of a write of 64 KiB or more, and longData is the size of a
+	// record that needs such a write. Package testing and the runtime write on the same thread: a log
 	// of the files that the test opened, and 8 bytes that wake the network poller.
 	// Their writes are short, and must not fail.
 	long     = 0xffff0000
 	longData = 1 << 16
 )
 
-// deny has the kernel fail a system call of this thread from now on, with a
-// seccomp filter.
+// deny installs a seccomp filter, so that the kernel fails this system call of this
+// thread from now on.
 func (c call) deny() syscall.Errno {
 	const (
 		load, equal, any, end = syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, syscall.BPF_JMP | syscall.BPF_JEQ,
@@ -52,8 +52,8 @@ func (c call) deny() syscall.Errno {
 	return errno
 }
 
-// TestAFailureAtAnyStepKeepsTheOldRecord has the kernel fail each kind of call that
-// a save makes.
+// TestAFailureAtAnyStepKeepsTheOldRecord makes each kind of system call fail that a save
+// makes.
 func TestAFailureAtAnyStepKeepsTheOldRecord(t *testing.T) {
 	dir := newDir(t)
 	s := open(t, dir)
@@ -80,19 +80,19 @@ func TestAFailureAtAnyStepKeepsTheOldRecord(t *testing.T) {
 			}
 			rec.Data, rec.Owner = bytes.Repeat([]byte("secret "), longData), step.owner
 			onThread(t, step.call.deny, func() { mustFail(t, "Save", s.Save(t.Context(), id, rec)) })
-			mustHold(t, s, id, "kept")
+			mustLoad(t, s, id, "kept")
 			mustBeClean(t, dir)
 			mustSee(t, s, "ada", id)
-			if step.name != "close" { // where the file of the lock is still open
+			if step.name != "close" { // because the lock's file is still open then
 				save(t, s, id, rec)
-				mustHold(t, s, id, string(rec.Data))
+				mustLoad(t, s, id, string(rec.Data))
 			}
 		})
 	}
 }
 
-// TestATombstoneThatCannotBeWritten has the kernel fail each kind of call that needs
-// room on the disk. The session ends all the same.
+// TestATombstoneThatCannotBeWritten makes each kind of system call fail that needs room
+// on the disk. The session ends even so.
 func TestATombstoneThatCannotBeWritten(t *testing.T) {
 	dir := newDir(t)
 	s := open(t, dir)
@@ -118,7 +118,7 @@ func TestATombstoneThatCannotBeWritten(t *testing.T) {
 			onThread(t, step.call.deny, func() {
 				tombstone.Version = 7
 				mustBe(t, "a stale tombstone", s.Save(t.Context(), id, tombstone), session.ErrConflict)
-				mustHold(t, s, id, "secret")
+				mustLoad(t, s, id, "secret")
 				tombstone.Version = 1
 				mustBe(t, "Save of the tombstone", s.Save(t.Context(), id, tombstone), nil)
 			})
@@ -128,7 +128,8 @@ func TestATombstoneThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// TestATombstoneThatCannotBeSaved: an error that is not the disk's removes nothing.
+// TestATombstoneThatCannotBeSaved has errors that are not the disk's. They remove
+// nothing.
 func TestATombstoneThatCannotBeSaved(t *testing.T) {
 	s, id := open(t, newDir(t)), hash("a")
 	save(t, s, id, record("kept"))
@@ -145,7 +146,7 @@ func TestATombstoneThatCannotBeSaved(t *testing.T) {
 	onThread(t, call{syscall.SYS_FLOCK, 0, always, syscall.ENOLCK}.deny, func() {
 		mustFail(t, "no lock", s.Save(t.Context(), id, tombstone))
 	})
-	mustHold(t, s, id, "kept")
+	mustLoad(t, s, id, "kept")
 
 	wrong = tombstone
 	wrong.Version, wrong.Data = 0, make([]byte, longData) // there is no record that it ends

@@ -14,13 +14,13 @@ import (
 	"example.com/sessions/internal/session/filestore"
 )
 
-// onThread calls f on a thread of its own, after change, whose effect on the
-// thread ends with it.
+// onThread calls change and then f on a thread of their own. What change did to the
+// thread ends with the thread.
 func onThread(t *testing.T, change func() syscall.Errno, f func()) {
 	t.Helper()
 	done := make(chan syscall.Errno)
 	go func() {
-		runtime.LockOSThread() // and no unlock: so the thread ends with the goroutine
+		runtime.LockOSThread() // without an unlock, so that the thread ends with the goroutine
 		errno := change()
 		if errno == 0 {
 			f()
@@ -28,7 +28,7 @@ func onThread(t *testing.T, change func() syscall.Errno, f func()) {
 		done <- errno
 	}()
 	if errno := <-done; errno != 0 {
-		cannot(t, "this system does not let a test break it, as for the want of root's rights or in a container: %v", errno)
+		cannot(t, "this system does not let a test make it fail, perhaps because the test is not root's or runs in a container: %v", errno)
 	}
 }
 
@@ -41,7 +41,7 @@ func cannot(t *testing.T, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// mustBeEnded reports a session that can still be loaded, listed or saved.
+// mustBeEnded fails the test if a session can still be loaded, listed or saved.
 func mustBeEnded(t *testing.T, s *filestore.Store, id string) {
 	t.Helper()
 	_, err := s.Load(t.Context(), id)
@@ -53,7 +53,7 @@ func mustBeEnded(t *testing.T, s *filestore.Store, id string) {
 	mustBe(t, "List", err, nil)
 	for _, rec := range records {
 		if rec.ID == id {
-			t.Errorf("the list has the ended session %s", id)
+			t.Errorf("the list has the ended session %s, want it left out", id)
 		}
 	}
 }
@@ -76,7 +76,7 @@ func TestAFullDisk(t *testing.T) {
 	}
 }
 
-// mount gives the thread a file system in memory, which goes when the thread ends.
+// mount gives the thread a file system in memory. It goes away when the thread ends.
 func mount(dir, options string) func() syscall.Errno {
 	return func() syscall.Errno {
 		err := syscall.Unshare(syscall.CLONE_NEWNS | syscall.CLONE_FS)
@@ -91,7 +91,7 @@ func mount(dir, options string) func() syscall.Errno {
 	}
 }
 
-// fill makes files until the disk takes no more.
+// fill makes files until the disk is full.
 func fill(t *testing.T, disk string, content []byte) {
 	t.Helper()
 	for {
@@ -109,12 +109,12 @@ func fill(t *testing.T, disk string, content []byte) {
 	}
 }
 
-// endOnAFullDisk ends sessions in each way there is. It fills the disk before each,
-// because a session that has ended makes room.
+// endOnAFullDisk ends sessions in each way that there is. It fills the disk before each,
+// because the end of a session makes room.
 func endOnAFullDisk(t *testing.T, dir string, fill func()) {
 	s := open(t, dir)
 	ids := make(map[string]string)
-	for _, name := range []string{"kept", "deleted", "buried", "buried by another owner", "restored"} {
+	for _, name := range []string{"kept", "deleted", "ended", "ended by another owner", "restored"} {
 		ids[name] = hash(name)
 		save(t, s, ids[name], record(name))
 	}
@@ -129,27 +129,30 @@ func endOnAFullDisk(t *testing.T, dir string, fill func()) {
 	larger.Version = 1
 	mustFail(t, "Save of more", s.Save(t.Context(), ids["kept"], larger))
 	mustFail(t, "Save of a new one", s.Save(t.Context(), hash("new"), record("secret")))
-	mustHold(t, s, ids["kept"], "kept")
+	mustLoad(t, s, ids["kept"], "kept")
 	mustBeClean(t, dir)
 
 	mustBe(t, "Delete", s.Delete(t.Context(), ids["deleted"]), nil)
 	mustBeEnded(t, s, ids["deleted"])
-	for name, owner := range map[string]string{"buried": "ada", "buried by another owner": "bob"} {
+	end := func(name, owner string) {
+		t.Helper()
 		fill()
 		tombstone := record(hash("its successor"))
 		tombstone.Version, tombstone.Owner, tombstone.Ended = 1, owner, true
 		mustBe(t, name, s.Save(t.Context(), ids[name], tombstone), nil)
 		mustBeEnded(t, s, ids[name])
 	}
+	end("ended", "ada")
+	end("ended by another owner", "bob")
 	fill()
 	mustBe(t, "Delete after New on a full disk", open(t, dir).Delete(t.Context(), ids["restored"]), nil)
 	mustBeEnded(t, s, ids["restored"])
-	mustHold(t, s, ids["kept"], "kept")
+	mustLoad(t, s, ids["kept"], "kept")
 	mustSee(t, s, "ada", ids["kept"])
 }
 
-// TestADirectoryThatCannotBeWritten is without the rights of root, who may always
-// write.
+// TestADirectoryThatCannotBeWritten runs as another user than root, because root can
+// write to every directory.
 func TestADirectoryThatCannotBeWritten(t *testing.T) {
 	dir := newDir(t)
 	s, id := open(t, dir), hash("a")
@@ -181,7 +184,7 @@ func TestADirectoryThatCannotBeWritten(t *testing.T) {
 			if part == shard {
 				mustFail(t, "Delete without writing to "+part, s.Delete(t.Context(), id))
 			}
-			mustHold(t, s, id, "kept")
+			mustLoad(t, s, id, "kept")
 			mustSee(t, s, "ada", id)
 		})
 		mustBeClean(t, dir)
@@ -189,6 +192,6 @@ func TestADirectoryThatCannotBeWritten(t *testing.T) {
 	}
 	onThread(t, become, func() {
 		mustBe(t, "Save again", s.Save(t.Context(), hash("c"), record("written again")), nil)
-		mustHold(t, s, hash("c"), "written again")
+		mustLoad(t, s, hash("c"), "written again")
 	})
 }

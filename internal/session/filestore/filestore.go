@@ -76,7 +76,7 @@ type Store struct {
 // what has expired.
 //
 // New makes dir, with its parents, if it is missing. It closes an empty directory
-// to others. It refuses a directory that holds something and that others can enter,
+// to others. It refuses a directory that is not empty and that others can enter,
 // because that may be /tmp, named by mistake.
 //
 // It also refuses a directory that belongs to another user than that of this
@@ -262,8 +262,8 @@ func (s *Store) save(ctx context.Context, root *os.Root, rec session.Record, fil
 }
 
 // put writes the file beside the old one, and then puts it in its place. It compares
-// versions twice: here, so that it does not write in vain, and under the lock, where
-// the comparison decides.
+// versions twice. The comparison here saves a write that would be refused later. The one
+// under the lock decides.
 func (s *Store) put(ctx context.Context, root *os.Root, rec session.Record, file []byte) error {
 	old, err := compare(root, rec.ID, rec.Version)
 	if err != nil {
@@ -407,6 +407,7 @@ func drop(root *os.Root, id, owner string) error {
 	return nil
 }
 
+// expired reports whether the deadline of a record has passed.
 func expired(rec session.Record) bool {
 	return !time.Now().Before(rec.Expires)
 }

@@ -23,13 +23,14 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	dir := newDir(t) // one for all, as making and removing one takes longer than most tests
+	dir := newDir(t) // one for all, because to make and remove one takes longer than most tests
 	storetest.Run(t, func(t *testing.T) session.Store { return open(t, dir) })
 }
 
-// newDir returns a name under which there is nothing yet.
+// newDir returns the name of a directory that does not exist yet.
 func newDir(t testing.TB) string { return filepath.Join(t.TempDir(), "of", "sessions") }
 
+// open opens the store in dir, and closes it when the test has ended.
 func open(t testing.TB, dir string) *filestore.Store {
 	t.Helper()
 	s, err := filestore.New(dir)
@@ -46,9 +47,10 @@ func hash(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// fileOf returns the name of a record's file.
 func fileOf(dir, id string) string { return filepath.Join(dir, "sessions", id[:2], id) }
 
-// record returns one that lives an hour.
+// record returns a record of ada's that expires in an hour.
 func record(data string) session.Record {
 	now := time.Now()
 	return session.Record{Data: []byte(data), Owner: "ada", Created: now, Used: now, Expires: now.Add(time.Hour)}
@@ -61,8 +63,8 @@ func save(t testing.TB, s *filestore.Store, id string, rec session.Record) {
 	}
 }
 
-// mustHold reports when the record is not there with these data.
-func mustHold(t testing.TB, s *filestore.Store, id, data string) {
+// mustLoad fails the test unless the record can be loaded and has these data.
+func mustLoad(t testing.TB, s *filestore.Store, id, data string) {
 	t.Helper()
 	rec, err := s.Load(t.Context(), id)
 	if err != nil || string(rec.Data) != data {
@@ -70,6 +72,7 @@ func mustHold(t testing.TB, s *filestore.Store, id, data string) {
 	}
 }
 
+// mustBe fails the test unless err is the error that is wanted.
 func mustBe(t testing.TB, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -77,30 +80,37 @@ func mustBe(t testing.TB, what string, err, want error) {
 	}
 }
 
-// mustFail reports an error that is none of the store's, or tells of a record.
+// mustFail fails the test unless err says that the store failed. Such an error has the
+// store's prefix, and does not say anything about a record or its data.
 func mustFail(t testing.TB, what string, err error) {
 	t.Helper()
 	for _, no := range []error{nil, session.ErrNotFound, session.ErrConflict, session.ErrCorrupt} {
 		if errors.Is(err, no) {
-			t.Errorf("%s: %v, want that the store failed", what, err)
+			t.Errorf("%s: %v, want another error, which says that the store failed", what, err)
 			return
 		}
 	}
-	if !strings.HasPrefix(err.Error(), "session: filestore: ") || strings.Contains(err.Error(), "secret") {
-		t.Errorf("%s: the error is %q", what, err)
+	if !strings.HasPrefix(err.Error(), "session: filestore: ") {
+		t.Errorf("%s: the error is %q, want the prefix \"session: filestore: \"", what, err)
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("%s: the error is %q, want no data of the record in it", what, err)
 	}
 }
 
-// mustSee reports when the owner's list lacks a record.
+// mustSee fails the test if the owner's list lacks a record.
 func mustSee(t testing.TB, s *filestore.Store, owner, id string) {
 	t.Helper()
 	records, err := s.List(t.Context(), owner)
-	if err != nil || !slices.ContainsFunc(records, func(rec session.Record) bool { return rec.ID == id }) {
-		t.Errorf("%s does not see %s: %v", owner, id, err)
+	if err != nil {
+		t.Errorf("List: %v", err)
+	}
+	if !slices.ContainsFunc(records, func(rec session.Record) bool { return rec.ID == id }) {
+		t.Errorf("the list of %s has %d records, want %s among them", owner, len(records), id)
 	}
 }
 
-// mustBeClean reports temporary files.
+// mustBeClean fails the test if temporary files are left.
 func mustBeClean(t testing.TB, dir string) {
 	t.Helper()
 	if temps, err := os.ReadDir(filepath.Join(dir, "tmp")); err != nil || len(temps) > 0 {
@@ -115,11 +125,30 @@ func TestSessionsSurviveARestart(t *testing.T) {
 	save(t, first, id, want)
 	first.Close()
 	rec, err := open(t, dir).Load(t.Context(), id)
-	if err != nil || string(rec.Data) != "kept" || rec.Owner != "ada" || rec.Version != 1 || rec.ID != id {
-		t.Fatalf("Load = %+v, %v", rec, err)
+	if err != nil {
+		t.Fatalf("Load: %v", err)
 	}
-	if !rec.Created.Equal(want.Created) || !rec.Used.Equal(want.Used) || !rec.Expires.Equal(want.Expires) {
-		t.Errorf("times %v %v %v, want those saved, to the nanosecond", rec.Created, rec.Used, rec.Expires)
+	if string(rec.Data) != "kept" {
+		t.Errorf("data %q, want %q", rec.Data, "kept")
+	}
+	if rec.Owner != "ada" {
+		t.Errorf("owner %q, want %q", rec.Owner, "ada")
+	}
+	if rec.Version != 1 {
+		t.Errorf("version %d, want 1", rec.Version)
+	}
+	if rec.ID != id {
+		t.Errorf("ID %s, want %s", rec.ID, id)
+	}
+	// The times come back to the nanosecond.
+	if !rec.Created.Equal(want.Created) {
+		t.Errorf("created %v, want %v", rec.Created, want.Created)
+	}
+	if !rec.Used.Equal(want.Used) {
+		t.Errorf("used %v, want %v", rec.Used, want.Used)
+	}
+	if !rec.Expires.Equal(want.Expires) {
+		t.Errorf("expires %v, want %v", rec.Expires, want.Expires)
 	}
 }
 
@@ -138,7 +167,7 @@ func TestAnIDIsNeverAPath(t *testing.T) {
 		mustBe(t, fmt.Sprintf("Delete(%.20q)", bad), s.Delete(t.Context(), bad), nil)
 	}
 	if after := tree(t, filepath.Dir(dir)); after != before {
-		t.Errorf("files were\n%s\nand are\n%s", before, after)
+		t.Errorf("the files are\n%s\nwant as before\n%s", after, before)
 	}
 }
 
@@ -156,7 +185,7 @@ func tree(t *testing.T, dir string) string {
 	return strings.Join(all, "\n")
 }
 
-func TestEveryCutAndEveryFlippedBitIsTold(t *testing.T) {
+func TestEveryCutAndEveryFlippedBitIsFound(t *testing.T) {
 	dir := newDir(t)
 	s, id := open(t, dir), hash("a")
 	save(t, s, id, record(`{"visits":3}`))
@@ -179,7 +208,7 @@ func TestEveryCutAndEveryFlippedBitIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		if rec, err := s.Load(t.Context(), id); !errors.Is(err, session.ErrCorrupt) || rec.Data != nil {
-			t.Errorf("%s: Load = %+v, %v", what, rec, err)
+			t.Errorf("%s: Load = %+v, %v, want no data and %v", what, rec, err, session.ErrCorrupt)
 		}
 	}
 	for n := range good {
@@ -201,9 +230,10 @@ func TestEveryCutAndEveryFlippedBitIsTold(t *testing.T) {
 	stale.Version = 1
 	mustBe(t, "Save of version 1 over it", s.Save(t.Context(), id, stale), session.ErrCorrupt)
 	save(t, s, id, record("new"))
-	mustHold(t, s, id, "new")
+	mustLoad(t, s, id, "new")
 }
 
+// errOf returns the error of a call that also returns something else.
 func errOf[T any](_ T, err error) error { return err }
 
 func TestACopyUnderAnotherNameOpensNothing(t *testing.T) {
@@ -217,13 +247,13 @@ func TestACopyUnderAnotherNameOpensNothing(t *testing.T) {
 	_, err := s.Load(t.Context(), other)
 	mustBe(t, "Load", err, session.ErrCorrupt)
 	save(t, s, other, record("its own"))
-	mustHold(t, s, other, "its own")
-	mustHold(t, s, id, "ada's")
+	mustLoad(t, s, other, "its own")
+	mustLoad(t, s, id, "ada's")
 }
 
-// TestWhatIsNoFileIsNotFollowed plants what a restored backup or another program
+// TestLinksAndDirectoriesAreNotFollowed plants what a restored backup or another program
 // may leave under a record's name.
-func TestWhatIsNoFileIsNotFollowed(t *testing.T) {
+func TestLinksAndDirectoriesAreNotFollowed(t *testing.T) {
 	dir := newDir(t)
 	s, victim := open(t, dir), hash("victim")
 	save(t, s, victim, record("the victim's"))
@@ -242,35 +272,35 @@ func TestWhatIsNoFileIsNotFollowed(t *testing.T) {
 		"a FIFO":              mkfifo,
 		"a foreign hard link": func(name string) error { return os.Link(outside, name) },
 	} {
-		id := hash(what)
-		if err := plant(fileOf(dir, id)); err != nil {
-			t.Logf("%s: cannot be made here: %v", what, err)
-			continue
-		}
-		_, err := s.Load(t.Context(), id)
-		mustBe(t, what, err, session.ErrCorrupt)
-		stale := record("new")
-		stale.Version = 1
-		mustBe(t, what+", Save of version 1", s.Save(t.Context(), id, stale), session.ErrCorrupt)
-		save(t, s, id, record("new"))
-		mustHold(t, s, id, "new")
+		t.Run(what, func(t *testing.T) {
+			id := hash(what)
+			if err := plant(fileOf(dir, id)); err != nil {
+				t.Logf("cannot be made here: %v", err)
+				return
+			}
+			mustBe(t, "Load", errOf(s.Load(t.Context(), id)), session.ErrCorrupt)
+			stale := record("new")
+			stale.Version = 1
+			mustBe(t, "Save of version 1", s.Save(t.Context(), id, stale), session.ErrCorrupt)
+			save(t, s, id, record("new"))
+			mustLoad(t, s, id, "new")
 
-		id = hash(what + ", to delete")
-		if err := plant(fileOf(dir, id)); err != nil {
-			t.Fatal(err)
-		}
-		mustBe(t, what+", Delete", s.Delete(t.Context(), id), nil)
-		_, err = s.Load(t.Context(), id)
-		mustBe(t, what+", deleted", err, session.ErrNotFound)
+			id = hash(what + ", to delete")
+			if err := plant(fileOf(dir, id)); err != nil {
+				t.Fatal(err)
+			}
+			mustBe(t, "Delete", s.Delete(t.Context(), id), nil)
+			mustBe(t, "Load after Delete", errOf(s.Load(t.Context(), id)), session.ErrNotFound)
+		})
 	}
-	mustHold(t, s, victim, "the victim's")
+	mustLoad(t, s, victim, "the victim's")
 	if got, _ := os.ReadFile(outside); string(got) != "not ours" {
-		t.Errorf("the file outside has %q", got)
+		t.Errorf("the file outside has %q, want %q as before", got, "not ours")
 	}
 	mustBeClean(t, dir)
 }
 
-func TestADirectoryOfSomebodysStopsASave(t *testing.T) {
+func TestADirectoryInTheRecordsPlaceStopsASave(t *testing.T) {
 	dir := newDir(t)
 	s, id := open(t, dir), hash("a")
 	kept := filepath.Join(fileOf(dir, id), "kept")
@@ -294,7 +324,7 @@ func TestADirectoryThatOthersCanEnterIsRefused(t *testing.T) {
 	for _, mode := range []os.FileMode{0o777, 0o755, 0o750, 0o701, 0o1777} {
 		_, err := filestore.New(newDirMode(t, dir, mode))
 		if err == nil || !strings.Contains(err.Error(), "chmod 700") {
-			t.Errorf("%o: New says %v, want the cure", mode, err)
+			t.Errorf("%o: New says %v, want an error that says chmod 700", mode, err)
 		}
 		mustFail(t, "Load", errOf(s.Load(t.Context(), hash("a"))))
 	}
@@ -313,6 +343,7 @@ func TestAnEmptyDirectoryIsClosedToOthers(t *testing.T) {
 	}
 }
 
+// newDirMode gives a directory a mode, and returns its name.
 func newDirMode(t *testing.T, dir string, mode os.FileMode) string {
 	t.Helper()
 	if err := os.Chmod(dir, mode); err != nil {
@@ -321,8 +352,9 @@ func newDirMode(t *testing.T, dir string, mode os.FileMode) string {
 	return dir
 }
 
-// TestADirectoryThatGoesAndComesBack is the operator's commonest fault. Nobody is
-// told "no such session" while it lasts, as that would log everybody out.
+// TestADirectoryThatGoesAndComesBack has the operator's most frequent mistake. While the
+// directory is away, no call returns ErrNotFound, because that would log every visitor
+// out.
 func TestADirectoryThatGoesAndComesBack(t *testing.T) {
 	dir := newDir(t)
 	s, id := open(t, dir), hash("a")
@@ -346,25 +378,25 @@ func TestADirectoryThatGoesAndComesBack(t *testing.T) {
 	down("a file in its place")
 	do(os.Remove(dir))
 	do(os.Rename(dir+".moved", dir))
-	mustHold(t, s, id, "kept")
+	mustLoad(t, s, id, "kept")
 
 	do(os.RemoveAll(dir))
 	down("removed")
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Error("it was made again, which is for New only")
+		t.Errorf("the directory: %v, want that only New makes it again", err)
 	}
 	do(os.Mkdir(dir, 0o700))
 	_, err := s.Load(t.Context(), id)
 	mustBe(t, "Load from an empty one", err, session.ErrNotFound)
 	mustBe(t, "Delete from an empty one", s.Delete(t.Context(), id), nil)
 	save(t, s, id, record("again"))
-	mustHold(t, s, id, "again")
+	mustLoad(t, s, id, "again")
 	for _, part := range []string{"sessions", "sessions/" + id[:2], "owners", "locks", "tmp"} {
 		do(os.RemoveAll(filepath.Join(dir, part)))
 		mustBe(t, "Delete without "+part, s.Delete(t.Context(), id), nil)
 		do(os.RemoveAll(filepath.Join(dir, part)))
 		save(t, s, id, record("without "+part))
-		mustHold(t, s, id, "without "+part)
+		mustLoad(t, s, id, "without "+part)
 	}
 }
 
@@ -375,7 +407,7 @@ func TestTheWorkingDirectoryMayChange(t *testing.T) {
 	save(t, s, hash("a"), record("x"))
 }
 
-// TestAMarkThatGotLostComesBack: a tool that cleans up removes files that no one
+// TestAMarkThatGotLostComesBack has a tool that cleans up. It removes files that no one
 // has written to for a while.
 func TestAMarkThatGotLostComesBack(t *testing.T) {
 	dir := newDir(t)
@@ -389,11 +421,11 @@ func TestAMarkThatGotLostComesBack(t *testing.T) {
 	mustSee(t, s, "ada", id)
 }
 
-// To say that an owner has no sessions, where they cannot be looked up, would have
-// the owner believe that all have ended.
+// An empty list without an error would make an owner believe that all sessions have
+// ended.
 func TestAListThatCannotBeReadIsAnError(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("to make a symbolic link takes a privilege on Windows")
+		t.Skip("on Windows only a privileged user can make a symbolic link")
 	}
 	id := hash("a record")
 	for what, spoil := range map[string]func(dir string) error{
@@ -406,21 +438,23 @@ func TestAListThatCannotBeReadIsAnError(t *testing.T) {
 			return errors.Join(os.RemoveAll(shard), os.WriteFile(shard, nil, 0o600))
 		},
 	} {
-		dir := newDir(t)
-		s := open(t, dir)
-		save(t, s, id, record("{}"))
-		if err := spoil(dir); err != nil {
-			t.Fatal(err)
-		}
-		records, err := s.List(t.Context(), "ada")
-		mustFail(t, what, err)
-		if len(records) > 0 {
-			t.Errorf("%s: %d records", what, len(records))
-		}
+		t.Run(what, func(t *testing.T) {
+			dir := newDir(t)
+			s := open(t, dir)
+			save(t, s, id, record("{}"))
+			if err := spoil(dir); err != nil {
+				t.Fatal(err)
+			}
+			records, err := s.List(t.Context(), "ada")
+			mustFail(t, "List", err)
+			if len(records) > 0 {
+				t.Errorf("%d records, want none", len(records))
+			}
+		})
 	}
 }
 
-func TestWhatIsNoMarkIsPassedOver(t *testing.T) {
+func TestAFileThatIsNotAMarkIsPassedOver(t *testing.T) {
 	dir := newDir(t)
 	s := open(t, dir)
 	id := hash("a record")
@@ -444,9 +478,9 @@ func (c *endsAfter) Err() error {
 	return nil
 }
 
-// The directory of an owner's marks goes with the last of them, even between opening
-// and reading it.
-func TestAListBesideTheLastSessionOfAnOwner(t *testing.T) {
+// The directory of an owner's marks is removed with the last mark. That may happen after
+// List has opened the directory, and before it reads it.
+func TestAListWhileTheLastSessionOfAnOwnerEnds(t *testing.T) {
 	s, id := open(t, newDir(t)), hash("a")
 	ctx, done := context.WithCancel(t.Context())
 	var lists sync.WaitGroup
@@ -466,8 +500,8 @@ func TestAListBesideTheLastSessionOfAnOwner(t *testing.T) {
 	lists.Wait()
 }
 
-// An owner may have more sessions than can be read within a deadline. The caller ends
-// those that were read, and asks again.
+// An owner may have more sessions than List can read within a deadline. The caller ends
+// those that were read, and calls List again.
 func TestAListEndsWithItsContext(t *testing.T) {
 	s := open(t, newDir(t))
 	for _, name := range []string{"one", "two", "three"} {
@@ -497,7 +531,7 @@ func TestAListEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestAnOwnerThatIsNoTextIsRefused(t *testing.T) {
+func TestAnOwnerThatIsNotTextIsRefused(t *testing.T) {
 	dir := newDir(t)
 	rec := record("secret")
 	rec.Owner = "a\xff"
@@ -539,21 +573,21 @@ func TestNothingStaysOpen(t *testing.T) {
 		s.Save(ended, hash("a"), record("x"))
 		s.Save(t.Context(), hash("a"), record("a conflict"))
 		s.List(t.Context(), "ada")
-		s.List(t.Context(), "nobody")
+		s.List(t.Context(), "an owner without sessions")
 	}
 	if _, err := filestore.New(fileOf(dir, hash("a"))); err == nil {
-		t.Error("New in the place of a file")
+		t.Error("New in the place of a file: nil, want an error")
 	}
 	if n := openFiles(t); n > files {
-		t.Errorf("%d files are open, %d before", n, files)
+		t.Errorf("%d files are open, want no more than the %d before", n, files)
 	}
 	s.Close()
 	if n := runtime.NumGoroutine(); n > goroutines {
-		t.Errorf("%d goroutines, %d before", n, goroutines)
+		t.Errorf("%d goroutines, want no more than the %d before", n, goroutines)
 	}
 }
 
-// openFiles returns how many files this process has open, and 0 where the system does not tell.
+// openFiles returns how many files this process has open, or 0 if the system does not say.
 func openFiles(t *testing.T) int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // another is a user who is neither root nor the one who runs the tests.
 const another = 65534
 
-// give gives a file or a link to another user. Only root can.
+// give gives a file or a link to another user. Only root can do that.
 func give(t *testing.T, name string) {
 	t.Helper()
 	err := os.Lchown(name, another, another)
@@ -32,17 +32,21 @@ func give(t *testing.T, name string) {
 	}
 }
 
-// mustRefuse reports when New opens a store in dir, or an error that does not name
-// the directory at fault.
+// mustRefuse fails the test unless New refuses dir with an error that names the
+// directory at fault.
 func mustRefuse(t *testing.T, what, dir, fault string) {
 	t.Helper()
 	s, err := filestore.New(dir)
 	if err == nil {
 		s.Close()
-		t.Errorf("%s: New opened it", what)
+		t.Errorf("%s: New opened it, want an error", what)
 		return
 	}
-	if text := err.Error(); !strings.HasPrefix(text, "session: filestore: ") || !strings.Contains(text, fault+" ") && !strings.Contains(text, fault+":") {
+	text := err.Error()
+	if !strings.HasPrefix(text, "session: filestore: ") {
+		t.Errorf("%s: New says %q, want the prefix \"session: filestore: \"", what, text)
+	}
+	if !strings.Contains(text, fault+" ") && !strings.Contains(text, fault+":") {
 		t.Errorf("%s: New says %q, want that it names %s", what, text, fault)
 	}
 }
@@ -107,7 +111,7 @@ func TestTheWayIn(t *testing.T) {
 		link(filepath.Join(safe, "of", "sessions"), filepath.Join(shared, "sessions too")), shared)
 	loop := link("loop", filepath.Join(safe, "loop"))
 	if _, err := filestore.New(filepath.Join(loop, "sessions")); err == nil {
-		t.Error("New opened a link to itself")
+		t.Error("New opened a link to itself, want an error")
 	}
 
 	if os.Geteuid() == 0 {
@@ -125,7 +129,8 @@ func TestTheWayIn(t *testing.T) {
 	mustRefuse(t, "another user's link", filepath.Join(theirLink, "sessions"), theirLink)
 }
 
-// TestThePartsOfAStore has in the place of a part what is no directory of this user.
+// TestThePartsOfAStore puts a link, a file or another user's directory in the place of a
+// part.
 func TestThePartsOfAStore(t *testing.T) {
 	for what, spoil := range map[string]func(part string) error{
 		"a link": func(part string) error {
@@ -140,13 +145,15 @@ func TestThePartsOfAStore(t *testing.T) {
 		},
 	} {
 		for _, part := range []string{"sessions", "owners", "locks", "tmp", "sessions/4f"} {
-			dir := newDir(t)
-			open(t, dir).Close()
-			name := filepath.Join(dir, part)
-			if err := spoil(name); err != nil {
-				t.Fatal(err)
-			}
-			mustRefuse(t, what+" as "+part, dir, name)
+			t.Run(what+" as "+part, func(t *testing.T) {
+				dir := newDir(t)
+				open(t, dir).Close()
+				name := filepath.Join(dir, part)
+				if err := spoil(name); err != nil {
+					t.Fatal(err)
+				}
+				mustRefuse(t, what, dir, name)
+			})
 		}
 	}
 }
@@ -159,7 +166,7 @@ func TestARecordOfAnotherUserOpensNothing(t *testing.T) {
 	_, err := s.Load(t.Context(), id)
 	mustBe(t, "Load", err, session.ErrCorrupt)
 	save(t, s, id, record("new"))
-	mustHold(t, s, id, "new")
+	mustLoad(t, s, id, "new")
 }
 
 // fsGroup does what Kubernetes does to a volume at each start of a pod.
@@ -180,15 +187,15 @@ func fsGroup(t *testing.T, dir string) {
 	}
 }
 
-// TestAVolumeThatKubernetesHasOpened is closed again: by New, and by a store that is
-// running, as in a pod that a new one will replace.
+// TestAVolumeThatKubernetesHasOpened: New closes the volume again. So does a store that
+// is running, as in a pod that a new one will replace.
 func TestAVolumeThatKubernetesHasOpened(t *testing.T) {
 	dir := newDir(t)
 	s, id := open(t, dir), hash("a")
 	save(t, s, id, record("kept"))
 
 	fsGroup(t, dir)
-	mustHold(t, s, id, "kept")
+	mustLoad(t, s, id, "kept")
 	mustBeClosed(t, dir)
 
 	fsGroup(t, dir)
@@ -205,6 +212,7 @@ func TestAVolumeThatKubernetesHasOpened(t *testing.T) {
 	}
 }
 
+// mustBeClosed fails the test if others can enter the directory.
 func mustBeClosed(t *testing.T, dir string) {
 	t.Helper()
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
@@ -212,14 +220,14 @@ func mustBeClosed(t *testing.T, dir string) {
 	}
 }
 
-// TestADirectoryThatAGroupCanEnter is not closed unless a store has made it.
+// TestADirectoryThatAGroupCanEnter: New closes it only if a store has made it.
 func TestADirectoryThatAGroupCanEnter(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "theirs"), nil, 0o660); err != nil {
 		t.Fatal(err)
 	}
 	newDirMode(t, dir, 0o770)
-	mustRefuse(t, "a directory that is no store", dir, dir)
+	mustRefuse(t, "a directory that no store has made", dir, dir)
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o770 {
 		t.Errorf("its mode is %v, %v, want 0770 as before", info.Mode(), err)
 	}

@@ -113,7 +113,7 @@ func unmark(root *os.Root, owner, id string) {
 
 // ownerDir returns the directory of the owner's marks. An owner is any text, and its
 // hash is a safe name. The directories are spread over 256, because some file systems
-// limit how many directories one can hold.
+// limit how many directories one can contain.
 func ownerDir(owner string) string {
 	name := digest([]byte(owner))
 	return "owners/" + name[:2] + "/" + name

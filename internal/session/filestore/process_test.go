@@ -25,7 +25,8 @@ import (
 	"example.com/sessions/internal/session/storetest"
 )
 
-// TestMain lets this program be a second process of a test: see child.
+// TestMain runs the tests, or plays a role when child started this program as a second
+// process of a test.
 func TestMain(m *testing.M) {
 	role := os.Getenv("FILESTORE_CHILD")
 	if role == "" {
@@ -56,7 +57,7 @@ func child(t *testing.T, role, dir string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestTwoProcessesLoseNothing has two processes count the visits of one session.
+// TestTwoProcessesLoseNothing counts the visits of one session in two processes.
 func TestTwoProcessesLoseNothing(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
@@ -67,7 +68,8 @@ func TestTwoProcessesLoseNothing(t *testing.T) {
 }
 
 // TestKilledProcessesLoseNothing kills a process at any moment of its saves and
-// deletes, and looks at what it leaves. FILESTORE_KILLS=1000 is torture.
+// deletes, and checks the files that it leaves. FILESTORE_KILLS is the number of kills;
+// the torture test sets it to a large one.
 func TestKilledProcessesLoseNothing(t *testing.T) {
 	t.Parallel()
 	kills := 40
@@ -97,16 +99,16 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	mustBeClean(t, dir)
 }
 
-// state is what a child did to a record, or was about to do: a version of 0 is
-// none.
+// state is what a child made of a record, or was about to make of it. Version 0 means
+// that there is no record.
 type state struct {
 	id      string
 	version int64
 	owner   string
 }
 
-// writeAndDie kills a child within 25 ms of its first write. It returns what the
-// child said it had done, the last of each record, and what it was at.
+// writeAndDie kills a child within 25 ms of its first write. It returns the last state of
+// each record that the child said it had written, and the state that it was writing.
 func writeAndDie(t *testing.T, dir string) (acknowledged map[string]state, tried state) {
 	t.Helper()
 	cmd := child(t, "write", dir)
@@ -135,13 +137,13 @@ func writeAndDie(t *testing.T, dir string) (acknowledged map[string]state, tried
 	}
 	io.Copy(io.Discard, out)
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Errorf("the child ended by itself: %v", err)
+		t.Errorf("the child ended with %v, want that the kill ended it", err)
 	}
 	return acknowledged, tried
 }
 
-// mustBeWhole reports a record that is neither what was acknowledged nor what was
-// tried after it, and one that its owner cannot see.
+// mustBeWhole fails the test if a record is neither the one that was acknowledged nor the
+// one that was tried after it, or if its owner cannot see it.
 func mustBeWhole(t *testing.T, s *filestore.Store, acknowledged map[string]state, tried state) {
 	t.Helper()
 	if _, ok := acknowledged[tried.id]; !ok {
@@ -154,15 +156,20 @@ func mustBeWhole(t *testing.T, s *filestore.Store, acknowledged map[string]state
 			got, err = state{id: id}, nil
 		}
 		want.owner = ownerOf(want)
-		if tried.owner = ownerOf(tried); err != nil || got != want && got != tried {
-			t.Errorf("Load = %+v, %v, want %+v or %+v", got, err, want, tried)
+		tried.owner = ownerOf(tried)
+		if err != nil {
+			t.Errorf("Load: %v, want %+v or %+v", err, want, tried)
+			continue
+		}
+		if got != want && got != tried {
+			t.Errorf("Load = %+v, want %+v or %+v", got, want, tried)
 			continue
 		}
 		if got.version == 0 {
 			continue
 		}
 		if !bytes.Equal(rec.Data, dataOf(got)) {
-			t.Errorf("%+v has the data of another: %.100q", got, rec.Data)
+			t.Errorf("%+v has the data %.100q, want those of this state", got, rec.Data)
 		}
 		if rec.Owner != "" {
 			mustSee(t, s, rec.Owner, id)
@@ -170,7 +177,7 @@ func mustBeWhole(t *testing.T, s *filestore.Store, acknowledged map[string]state
 	}
 }
 
-// ownerOf returns the owner of a state, whom no record has none of.
+// ownerOf returns the owner of a state. It returns "" if there is no record.
 func ownerOf(at state) string {
 	if at.version == 0 {
 		return ""
@@ -178,13 +185,13 @@ func ownerOf(at state) string {
 	return at.owner
 }
 
-// dataOf returns 20 to 40 kB that belong to no other state.
+// dataOf returns 20 to 40 kB that differ from those of every other state.
 func dataOf(at state) []byte {
 	return bytes.Repeat(fmt.Append(nil, at, ";"), 200+int(at.version)%10*20)
 }
 
-// writeForEver saves and deletes a few records in turn, says what it is going to
-// do and what it has done, and never ends.
+// writeForEver saves and deletes a few records until the process is killed. It prints
+// each step before it begins and after it has succeeded.
 func writeForEver(s *filestore.Store) error {
 	var records []state
 	for range 4 {
@@ -205,6 +212,7 @@ func writeForEver(s *filestore.Store) error {
 	}
 }
 
+// apply saves the next state of a record, or deletes the record if there is none.
 func apply(s *filestore.Store, now, next state) error {
 	if next.version == 0 {
 		return s.Delete(context.Background(), now.id)
@@ -214,24 +222,28 @@ func apply(s *filestore.Store, now, next state) error {
 	return s.Save(context.Background(), now.id, rec)
 }
 
-// TestAFullDiskKeepsTheOldRecord has the system end each file after 4,000 bytes.
+// TestAFullDiskKeepsTheOldRecord runs a child for which the system limits each file to
+// 4,000 bytes.
 func TestAFullDiskKeepsTheOldRecord(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
 	s, id := open(t, dir), hash("a")
 	save(t, s, id, record("kept"))
 	out, err := child(t, "full disk", dir).Output()
-	if err != nil || !bytes.Contains(out, []byte("file too large")) {
-		t.Errorf("the child: %v, %s", err, out)
+	if err != nil {
+		t.Errorf("the child: %v", err)
 	}
-	mustHold(t, s, id, "kept")
+	if !bytes.Contains(out, []byte("file too large")) {
+		t.Errorf("the child says %q, want \"file too large\"", out)
+	}
+	mustLoad(t, s, id, "kept")
 	mustBeClean(t, dir)
 	_, err = s.Load(t.Context(), hash("ended"))
 	mustBe(t, "Load of a session that ended", err, session.ErrNotFound)
 }
 
-// fillDisk prints the error of a save that does not fit. A tombstone that does not
-// fit ends the session.
+// fillDisk prints the error of a save that does not fit on the disk. A tombstone that
+// does not fit ends the session.
 func fillDisk(s *filestore.Store) error {
 	ended := hash("ended")
 	if err := s.Save(context.Background(), ended, record("ended")); err != nil {

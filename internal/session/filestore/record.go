@@ -113,6 +113,7 @@ func headSize(file []byte) int {
 	return first + second
 }
 
+// isFormat1 reports whether a file has format 1.
 func isFormat1(file []byte) bool { return bytes.HasPrefix(file, []byte(format1)) }
 
 // digest returns the SHA-256 of content, in hex.
@@ -145,7 +146,7 @@ func readHead(root *os.Root, name, id string) (session.Record, error) {
 	defer f.Close()
 	file := bytes.NewBuffer(make([]byte, 0, 2048))
 	for err == nil && (headSize(file.Bytes()) == 0 || isFormat1(file.Bytes())) {
-		// 1 KiB holds most heads. A file of format 1 is read to its end, because its
+		// Most heads fit in 1 KiB. A file of format 1 is read to its end, because its
 		// checksum covers all of it.
 		_, err = io.CopyN(file, f, int64(max(1024, file.Len())))
 	}

@@ -21,8 +21,8 @@ var (
 	}
 )
 
-// fileOfFormat1 and fileOfFormat2 are fuzzRecord, as this store has written it. They
-// are spelled out here, so that a later change of the formats shows.
+// fileOfFormat1 and fileOfFormat2 are fuzzRecord, as this store has written it. They are
+// literal texts, so that the tests find a later change of the formats.
 const (
 	fileOfFormat1 = "session 1 01b7a3d69032efcd6ce80b09e578915ef2815c38796d995719f193a4e264b623\n" +
 		`{"ID":"4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f","Data":null,"Owner":"ada",` +
@@ -38,10 +38,12 @@ const (
 // TestFormats reads a file of each format.
 func TestFormats(t *testing.T) {
 	for name, file := range map[string]string{"1": fileOfFormat1, "2": fileOfFormat2} {
-		got, err := decode(fuzzID, []byte(file))
-		if err != nil || !reflect.DeepEqual(got, fuzzRecord) {
-			t.Errorf("format %s: %+v, %v, want %+v", name, got, err, fuzzRecord)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := decode(fuzzID, []byte(file))
+			if err != nil || !reflect.DeepEqual(got, fuzzRecord) {
+				t.Errorf("decode = %+v, %v, want %+v", got, err, fuzzRecord)
+			}
+		})
 	}
 	file, err := encode(fuzzRecord)
 	if err != nil || string(file) != fileOfFormat2 {
@@ -49,8 +51,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// withChecksums returns the files of formats 1 and 2 that have this line, these data
-// and the right checksums, as anyone who can write to the directory can make them.
+// withChecksums returns the files of formats 1 and 2 that have this line, these data and
+// the right checksums. Anyone who can write to the directory can make such files.
 func withChecksums(line, data []byte) [][]byte {
 	body := bytes.Join([][]byte{line, data}, []byte("\n"))
 	return [][]byte{
@@ -59,8 +61,8 @@ func withChecksums(line, data []byte) [][]byte {
 	}
 }
 
-// FuzzRecord reads files whose checksums are right and whose head is any text. What
-// is a record is the same when it is written and read again.
+// FuzzRecord reads files whose checksums are right and whose head is any text. If decode
+// returns a record, the record stays the same when it is written and read again.
 func FuzzRecord(f *testing.F) {
 	whole, err := encode(fuzzRecord)
 	if err != nil {
@@ -88,8 +90,8 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// mustComeBack reports a record that is another one when it is written and read
-// again, and a head that says something else than the record.
+// mustComeBack fails the test if a record changes when it is written and read again, or
+// if its head differs from the record.
 func mustComeBack(t *testing.T, from []byte, rec session.Record) {
 	t.Helper()
 	file, err := encode(rec)
@@ -98,10 +100,10 @@ func mustComeBack(t *testing.T, from []byte, rec session.Record) {
 	}
 	again, err := decode(fuzzID, file)
 	if err != nil || !bytes.Equal(again.Data, rec.Data) {
-		t.Fatalf("%q was written and read as %q, %v", rec.Data, again.Data, err)
+		t.Fatalf("the data were read as %q, %v, want %q as they were written", again.Data, err, rec.Data)
 	}
 	if twice, err := encode(again); err != nil || !bytes.Equal(twice, file) {
-		t.Errorf("%q was written again as %q, %v", file, twice, err)
+		t.Errorf("the second file is %q, %v, want %q as the first", twice, err, file)
 	}
 	h, err := decodeHead(fuzzID, file[:headSize(file)])
 	again.Data = nil
@@ -123,7 +125,7 @@ func TestAHeadIsCheckedByItself(t *testing.T) {
 	}
 }
 
-// damage changes a byte of a record's data, and leaves its head whole.
+// damage changes a byte of a record's data, and leaves its head as it is.
 func damage(t *testing.T, s *Store, id string) {
 	t.Helper()
 	name := filepath.Join(s.dir, recordFile(id))
@@ -140,8 +142,8 @@ func damage(t *testing.T, s *Store, id string) {
 	}
 }
 
-// TestAListReadsNoData has a record whose data are damaged: its head is whole, so its
-// owner sees it and can end it.
+// TestAListReadsNoData has a record whose data are damaged. Its head is not, so its owner
+// sees it and can end it.
 func TestAListReadsNoData(t *testing.T) {
 	s := newStore(t)
 	id := newID("damaged")
@@ -166,13 +168,20 @@ func TestAListReadsNoData(t *testing.T) {
 	if err := s.Save(t.Context(), id, record("bob", time.Hour)); err != nil {
 		t.Errorf("Save of a new record over it: %v", err)
 	}
-	if rec, err := s.Load(t.Context(), id); err != nil || rec.Owner != "bob" || rec.Version != 1 {
-		t.Errorf("Load = %+v, %v, want bob's new record", rec, err)
+	rec, err := s.Load(t.Context(), id)
+	if err != nil {
+		t.Errorf("Load: %v, want bob's new record", err)
+	}
+	if rec.Owner != "bob" {
+		t.Errorf("owner %q, want %q", rec.Owner, "bob")
+	}
+	if rec.Version != 1 {
+		t.Errorf("version %d, want 1", rec.Version)
 	}
 }
 
-// TestARecordOfFormat1 is what a store of an earlier release left: it is loaded,
-// listed, saved and removed as any other.
+// TestARecordOfFormat1 has a record that an earlier release left. The store loads, lists
+// and saves it like any other.
 func TestARecordOfFormat1(t *testing.T) {
 	s := newStore(t)
 	id := fuzzID
@@ -188,8 +197,11 @@ func TestARecordOfFormat1(t *testing.T) {
 	want := rec
 	want.Data = nil
 	records, err := s.List(t.Context(), "ada")
-	if err != nil || len(records) != 1 || !reflect.DeepEqual(records[0], want) {
-		t.Fatalf("List = %+v, %v, want %+v", records, err, want)
+	if err != nil {
+		t.Fatalf("List: %v", err)
+	}
+	if !reflect.DeepEqual(records, []session.Record{want}) {
+		t.Fatalf("List = %+v, want only %+v", records, want)
 	}
 	if err := s.Save(t.Context(), id, rec); err != nil {
 		t.Fatalf("Save over it: %v", err)
@@ -198,7 +210,14 @@ func TestARecordOfFormat1(t *testing.T) {
 	if err != nil || !bytes.HasPrefix(file, []byte(format2)) {
 		t.Errorf("the file is %.20q, %v, want format 2", file, err)
 	}
-	if rec, err := s.Load(t.Context(), id); err != nil || rec.Version != 4 || string(rec.Data) != `{"visits":3}` {
-		t.Errorf("Load = %+v, %v, want version 4 with the data", rec, err)
+	rec, err = s.Load(t.Context(), id)
+	if err != nil {
+		t.Errorf("Load: %v", err)
+	}
+	if rec.Version != 4 {
+		t.Errorf("version %d, want 4", rec.Version)
+	}
+	if string(rec.Data) != `{"visits":3}` {
+		t.Errorf("data %q, want %q", rec.Data, `{"visits":3}`)
 	}
 }

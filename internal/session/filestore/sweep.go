@@ -134,6 +134,7 @@ func (s *Store) removeMark(ctx context.Context, root *os.Root, dir, id string) e
 	return nil
 }
 
+// isGone reports whether there is no record of this ID.
 func isGone(root *os.Root, id string) bool {
 	_, err := root.Lstat(recordFile(id))
 	return errors.Is(err, fs.ErrNotExist)

@@ -15,6 +15,7 @@ import (
 	"example.com/sessions/internal/session"
 )
 
+// newStore returns a store in a new directory, and closes it when the test has ended.
 func newStore(t *testing.T) *Store {
 	t.Helper()
 	s, err := New(filepath.Join(t.TempDir(), "sessions"))
@@ -28,12 +29,13 @@ func newStore(t *testing.T) *Store {
 // newID returns the ID of a record.
 func newID(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
+// record returns a record of the owner's that expires after life.
 func record(owner string, life time.Duration) session.Record {
 	now := time.Now()
 	return session.Record{Data: []byte("{}"), Owner: owner, Created: now, Used: now, Expires: now.Add(life)}
 }
 
-// plant puts a record and its mark there without syncing anything.
+// plant writes a record and its mark without syncing anything.
 func plant(t *testing.T, s *Store, id string, rec session.Record) {
 	t.Helper()
 	rec.ID, rec.Version = id, 1
@@ -51,7 +53,7 @@ func plant(t *testing.T, s *Store, id string, rec session.Record) {
 	}
 }
 
-// sweepAll does what the sweeper does in an hour.
+// sweepAll sweeps every shard, as the sweeper does in an hour.
 func sweepAll(t *testing.T, s *Store) {
 	t.Helper()
 	for i := range shards {
@@ -102,7 +104,7 @@ func TestASweepLosesNoSession(t *testing.T) {
 
 	for i := range workers * each {
 		if _, err := s.Load(t.Context(), newID(fmt.Sprint("reused ", i))); err != nil {
-			t.Errorf("a live session: %v", err)
+			t.Errorf("Load of a live session: %v", err)
 		}
 	}
 	if records, err := s.List(t.Context(), "live"); err != nil || len(records) != workers*each {
@@ -135,8 +137,8 @@ func work(t *testing.T, s *Store, name string) {
 	}
 }
 
-// TestWhatACrashLeavesIsSwept has marks and temporary files of processes that died
-// at the worst moment, and what is none of ours.
+// TestWhatACrashLeavesIsSwept has marks and temporary files of processes that died at the
+// worst moment, and files that are not the store's.
 func TestWhatACrashLeavesIsSwept(t *testing.T) {
 	s := newStore(t)
 	live := newID("live")
@@ -179,7 +181,7 @@ func TestWhatACrashLeavesIsSwept(t *testing.T) {
 		t.Errorf("temporary files %v, want the young one, which is being written", temps)
 	}
 	if _, err := os.Stat(ours); err != nil {
-		t.Errorf("what no one can read went: %v", err)
+		t.Errorf("the corrupt record: %v, want that it stays", err)
 	}
 
 	if err := os.Chtimes(young, past, past); err != nil {
@@ -191,11 +193,12 @@ func TestWhatACrashLeavesIsSwept(t *testing.T) {
 	}
 	defer next.Close()
 	if temps := find(t, s, "tmp/*"); len(temps) > 0 {
-		t.Errorf("New left %v", temps)
+		t.Errorf("New left %v, want no temporary files", temps)
 	}
 }
 
-// TestTheSweeperLooksAgain: what it saw may be over when it has the lock.
+// TestTheSweeperLooksAgain: the sweeper looks at a record again under the lock, because
+// the record may have changed since the first look.
 func TestTheSweeperLooksAgain(t *testing.T) {
 	s, id := newStore(t), newID("a")
 	if err := s.Save(t.Context(), id, record("ada", time.Hour)); err != nil {
@@ -206,13 +209,18 @@ func TestTheSweeperLooksAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	err = errors.Join(s.removeMark(t.Context(), root, ownerDir("ada"), id), s.removeExpired(t.Context(), root, id))
-	if records, listErr := s.List(t.Context(), "ada"); err != nil || listErr != nil || len(records) != 1 {
-		t.Errorf("%v, List = %v, %v", err, records, listErr)
+	if err := s.removeMark(t.Context(), root, ownerDir("ada"), id); err != nil {
+		t.Errorf("removeMark: %v", err)
+	}
+	if err := s.removeExpired(t.Context(), root, id); err != nil {
+		t.Errorf("removeExpired: %v", err)
+	}
+	if records, err := s.List(t.Context(), "ada"); err != nil || len(records) != 1 {
+		t.Errorf("List = %v, %v, want the record", records, err)
 	}
 }
 
-// TestTheSweeperComesRound waits two hours, on synctest's clock.
+// TestTheSweeperComesRound waits for two hours of synctest's clock.
 func TestTheSweeperComesRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)

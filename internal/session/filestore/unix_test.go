@@ -16,9 +16,10 @@ import (
 
 func mkfifo(name string) error { return syscall.Mkfifo(name, 0o600) }
 
-// TestModes runs with the umask that hides most mistakes, 0.
+// TestModes runs with the umask 0, which corrects no mistake.
 func TestModes(t *testing.T) {
-	top := t.TempDir() // with another umask: New refuses a directory that others could replace
+	// This directory has the usual umask, because New refuses one that others could replace.
+	top := t.TempDir()
 	defer syscall.Umask(syscall.Umask(0))
 	dir := filepath.Join(top, "a", "b")
 	s, id := open(t, dir), hash("a")
@@ -45,13 +46,13 @@ func TestModes(t *testing.T) {
 		return nil
 	})
 	if n < 256 {
-		t.Errorf("%d files and directories: that cannot be all", n)
+		t.Errorf("%d files and directories, want 256 or more", n)
 	}
 }
 
-// TestSavesWriteBeforeTheyLock has another process hold the lock of a shard. All
-// saves of the shard write their files and marks even so, because no one holds the
-// lock while a disk writes.
+// TestSavesWriteBeforeTheyLock holds the lock of a shard, as another process would. All
+// saves of the shard write their files and marks even so, because no save holds the lock
+// while a disk writes.
 func TestSavesWriteBeforeTheyLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const savers = 10
@@ -88,7 +89,7 @@ func TestSavesWriteBeforeTheyLock(t *testing.T) {
 	})
 }
 
-// TestWaitingEndsWithTheContext has another process's lock in the way.
+// TestWaitingEndsWithTheContext holds the lock of a shard, as another process would.
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := newDir(t)
@@ -113,25 +114,25 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		go func() { first <- s.Save(t.Context(), id, rec) }()
 		synctest.Wait()
 
-		for what, change := range map[string]func(context.Context) error{
-			"Save":   func(ctx context.Context) error { return s.Save(ctx, id, rec) },
-			"Delete": func(ctx context.Context) error { return s.Delete(ctx, id) },
-		} {
+		mustGiveUp := func(what string, change func(context.Context) error) {
+			t.Helper()
 			begin := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			mustBe(t, what+" behind another", change(ctx), context.DeadlineExceeded)
 			cancel()
 			if d := time.Since(begin); d != time.Second {
-				t.Errorf("%s gave up after %v", what, d)
+				t.Errorf("%s gave up after %v, want %v", what, d, time.Second)
 			}
 		}
-		mustHold(t, s, id, "0")
+		mustGiveUp("Save", func(ctx context.Context) error { return s.Save(ctx, id, rec) })
+		mustGiveUp("Delete", func(ctx context.Context) error { return s.Delete(ctx, id) })
+		mustLoad(t, s, id, "0")
 		other, _ := s.Load(t.Context(), hash("b"))
-		save(t, s, hash("b"), other) // is of another shard
+		save(t, s, hash("b"), other) // whose shard is another
 
 		held.Close()
 		mustBe(t, "the first Save", <-first, nil)
-		mustHold(t, s, id, "first")
+		mustLoad(t, s, id, "first")
 
 		held, _ = os.Open(filepath.Join(dir, "locks", id[:2]))
 		defer held.Close()
@@ -140,10 +141,10 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		defer cancel()
 		rec.Version, rec.Data = 2, []byte("second")
 		mustBe(t, "Save behind the lock", s.Save(ctx, id, rec), context.DeadlineExceeded)
-		mustHold(t, s, id, "first")
+		mustLoad(t, s, id, "first")
 		mustBeClean(t, dir)
 		if n := openFiles(t); n > files {
-			t.Errorf("%d files are open, %d before", n, files)
+			t.Errorf("%d files are open, want no more than the %d before", n, files)
 		}
 		s.Close()
 	})

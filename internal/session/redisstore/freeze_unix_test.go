@@ -23,19 +23,24 @@ func TestFrozenRedisIs503InTime(t *testing.T) {
 	}
 	for range 40 {
 		if code := <-codes; code != 503 {
-			t.Errorf("answered %d, want 503", code)
+			t.Errorf("status %d, want 503", code)
 		}
 	}
 	if d := time.Since(began); d > 1500*time.Millisecond {
-		t.Errorf("it took %v to say so", d)
+		t.Errorf("the 503s took %v, want a maximum of 1.5 s", d)
 	}
 	signal(t, r.cmd.Process, syscall.SIGCONT)
 	eventually(t, func() bool { return visit(m, cookie, increment).StatusCode == 200 })
-	if n, status := seen(m, cookie); n < 1 || n > 41 || status != 200 {
-		t.Errorf("after it: %d visits, status %d", n, status)
+	n, status := seen(m, cookie)
+	if status != 200 {
+		t.Errorf("after it: status %d, want 200", status)
+	}
+	if n < 1 || n > 41 {
+		t.Errorf("after it: %d visits, want 1 to 41", n)
 	}
 }
 
+// signal sends a signal to a process.
 func signal(t *testing.T, p *os.Process, s os.Signal) {
 	t.Helper()
 	if err := p.Signal(s); err != nil {

@@ -10,8 +10,8 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// page is how many entries of an index, or records, Redis is asked for at a time.
-// Redis does nothing else while it runs one command, so no command may take long.
+// page is the number of index entries, or of records, that List asks for at a time. A
+// command must not take long, because Redis does nothing else while it runs one.
 const page = 1000
 
 // List implements [session.Store]. It leaves out a record that it cannot read,
@@ -28,7 +28,7 @@ func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error
 	return l.records, err
 }
 
-// listing is a list that is being read.
+// listing is the state of one call of List.
 type listing struct {
 	store   *Store
 	owner   string
@@ -37,12 +37,14 @@ type listing struct {
 	records []session.Record
 }
 
-// entry is what an index has of a record: when it expires, in milliseconds.
+// entry is an index's entry of a record. It says when the record expires, in
+// milliseconds.
 type entry struct{ id, expires string }
 
-// byExpiry reads the index from the last to expire to the first, a page at a time. One
-// page is a whole index. Several pages are not: a session that is used at that moment
-// moves from a page that is to come into one that was read.
+// byExpiry reads the index from the last to expire to the first, a page at a time. It
+// reports whether it saw the whole index. It did if there was one page. Of several pages
+// it may have missed an entry, because a session that is used in between moves from a
+// later page to one that was read.
 func (l *listing) byExpiry(ctx context.Context) (whole bool, err error) {
 	for highest := "+inf"; ; {
 		replies, err := l.store.ask(ctx, command{"ZREVRANGEBYSCORE", l.store.owners + l.owner, highest,
@@ -68,8 +70,8 @@ func (l *listing) byExpiry(ctx context.Context) (whole bool, err error) {
 	}
 }
 
-// rest reads the entries that byExpiry missed. ZSCAN finds each entry that is there all
-// the time, wherever it moves.
+// rest reads the entries that byExpiry missed. ZSCAN finds each entry that is in the
+// index all the time, even if it moves.
 func (l *listing) rest(ctx context.Context) error {
 	for cursor := "0"; ; {
 		replies, err := l.store.ask(ctx, command{"ZSCAN", l.store.owners + l.owner, cursor, "COUNT", strconv.Itoa(page)})
@@ -96,7 +98,7 @@ func (l *listing) rest(ctx context.Context) error {
 	}
 }
 
-// toEntries reads a page of an index: each ID, and when it expires.
+// toEntries returns the entries of a reply that is a page of an index.
 func toEntries(reply any) ([]entry, error) {
 	members, ok := reply.([]any)
 	if !ok {
@@ -117,7 +119,7 @@ func toEntries(reply any) ([]entry, error) {
 	return entries, nil
 }
 
-// add reads the records of those entries that were not seen and have not expired.
+// add reads the records of the entries that are new to this list and have not expired.
 func (l *listing) add(ctx context.Context, entries []entry) error {
 	var ids []string
 	for _, e := range entries {

@@ -17,8 +17,8 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// plant puts n records of ada's into Redis, as save would, and each tenth of them is a
-// tombstone. It is quicker than n saves.
+// plant puts n records of ada's into Redis, in the form that save gives them. Each tenth
+// record is a tombstone. It is quicker than n saves.
 func plant(t testing.TB, s *Store, n, size int) {
 	t.Helper()
 	const script = `
@@ -40,7 +40,7 @@ redis.call('PEXPIREAT', KEYS[1], far + to)`
 	}
 }
 
-// mustHave reports when a list is not of so many records, each once and a tenth of them
+// mustHave fails the test unless a list has n records, each once, a tenth of them
 // tombstones.
 func mustHave(t *testing.T, records []session.Record, n int) {
 	t.Helper()
@@ -59,7 +59,7 @@ func mustHave(t *testing.T, records []session.Record, n int) {
 	}
 }
 
-// TestManySessionsOfOneOwner lists 20,000 sessions. REDIS_SESSIONS=240000 is torture.
+// TestManySessionsOfOneOwner lists 20,000 sessions, or as many as REDIS_SESSIONS says.
 func TestManySessionsOfOneOwner(t *testing.T) {
 	n := 20_000
 	if many, err := strconv.Atoi(os.Getenv("REDIS_SESSIONS")); err == nil {
@@ -75,13 +75,15 @@ func TestManySessionsOfOneOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustHave(t, records, n)
-	if limit := time.Duration(n) * time.Millisecond / 4; took > limit { // 5 s for 20,000: it takes a fraction of a second
-		t.Errorf("the list took %v, want at most %v", took, limit)
+	limit := time.Duration(n) * time.Millisecond / 4 // 5 s for 20,000, which take a fraction of a second
+	if took > limit {
+		t.Errorf("the list took %v, want a maximum of %v", took, limit)
 	}
 	t.Logf("%d sessions of one owner are listed in %v; %v", n, took, ask(t, s, "LATENCY", "HISTOGRAM", "zscan", "zrevrangebyscore"))
 }
 
-// TestLargeValuesAreNotListed counts what a list of 20 sessions of a megabyte brings.
+// TestLargeValuesAreNotListed counts the bytes of a list of 20 sessions of a megabyte
+// each.
 func TestLargeValuesAreNotListed(t *testing.T) {
 	r := startRedis(t, "--appendonly", "no")
 	direct := r.store(t)
@@ -93,20 +95,20 @@ func TestLargeValuesAreNotListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustHave(t, records, 20)
-	if n := parts.Load(); n == 0 || n > 20 { // of 4096 bytes at most
+	if n := parts.Load(); n == 0 || n > 20 { // of a maximum of 4096 bytes
 		t.Errorf("the list came in %d parts, want 1 to 20", n)
 	}
 }
 
-// through returns a store of the same keys, on another address.
+// through returns a store with the same keys at another address.
 func through(t *testing.T, direct *Store, address string) *Store {
 	t.Helper()
 	return connectTo(t, "", address, "?prefix="+strings.TrimSuffix(direct.records, ":record:"))
 }
 
-// TestListInBatches has the context end half-way through each list, and ends what the
-// list returned, as a manager does. All sessions are ended after some lists, although
-// none of the lists is whole. Tombstones come last, so none is in the way.
+// TestListInBatches has the context end half-way through each list. It then ends the
+// sessions that List returned, as a manager does. After some lists all sessions have
+// ended, although no list was whole, because tombstones come last in each list.
 func TestListInBatches(t *testing.T) {
 	const n = 8000
 	r := startRedis(t, "--appendonly", "no")
@@ -123,22 +125,22 @@ func TestListInBatches(t *testing.T) {
 			t.Errorf("list %d: %v, want %v", pass, err, context.Canceled)
 		}
 		if len(records) == 0 {
-			t.Errorf("list %d has no records", pass)
+			t.Errorf("list %d has no records, want some", pass)
 		}
 		if i := slices.IndexFunc(records, func(rec session.Record) bool { return rec.Ended }); left > 0 && i >= 0 {
-			t.Errorf("list %d has a tombstone when %d sessions are live", pass, left)
+			t.Errorf("list %d has a tombstone while %d sessions are live, want none", pass, left)
 		}
 	}
 }
 
-// budget is a fault of a proxy: after so many parts of replies, the context ends.
+// budget lets so many parts of replies through a proxy. Then it ends the context.
 type budget struct {
 	mu     sync.Mutex
 	left   int
 	cancel func()
 }
 
-// fill returns the context.
+// fill sets the number of parts, and returns the context that ends after them.
 func (b *budget) fill(t *testing.T, parts int) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	b.mu.Lock()
@@ -147,6 +149,7 @@ func (b *budget) fill(t *testing.T, parts int) context.Context {
 	return ctx
 }
 
+// spend returns what the proxy does to the next part.
 func (b *budget) spend() fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -173,9 +176,9 @@ func end(t *testing.T, s *Store, records []session.Record) (ended int) {
 	return ended
 }
 
-// TestListMissesNoneThatMove saves sessions, which moves their entries in the index,
-// and makes and ends others, while lists go on. Each session that is there all the time
-// is in each list.
+// TestListMissesNoneThatMove calls List while other goroutines save sessions, which moves
+// their entries in the index, and make and end others. Each session that is there all
+// the time must be in each list.
 func TestListMissesNoneThatMove(t *testing.T) {
 	const stay = 3000
 	s := startRedis(t, "--appendonly", "no").store(t)
@@ -206,15 +209,18 @@ func TestListMissesNoneThatMove(t *testing.T) {
 			}
 			ids[rec.ID] = true
 		}
-		if found != stay || len(ids) != len(records) {
-			t.Errorf("the list has %d of the %d that stay, and %d records of %d IDs", found, stay, len(records), len(ids))
+		if found != stay {
+			t.Errorf("the list has %d of the sessions that stay, want %d", found, stay)
+		}
+		if len(ids) != len(records) {
+			t.Errorf("the list has %d records with %d IDs, want each once", len(records), len(ids))
 		}
 	}
 	stop.Store(true)
 	wg.Wait()
 }
 
-// stir saves a session that stays, and makes or ends some that do not.
+// stir saves a session that stays, and makes or ends some others.
 func stir(s *Store, seeded *mathrand.Rand, stay int) error {
 	ctx := context.Background()
 	id := fmt.Sprintf("%064d", seeded.IntN(stay))

@@ -12,24 +12,23 @@ import (
 )
 
 const (
-	maxConns = 16               // connections of a pool: Redis does one thing at a time anyway
-	maxWait  = 5 * time.Second  // for a call whose context sets no earlier end
-	maxTrust = time.Second      // after it, a connection that waited must answer a PING first
-	maxIdle  = 30 * time.Second // after it, a connection that waited is closed: a firewall may have forgotten it
-	maxAge   = time.Minute      // after it, any connection is closed: a failover may have moved the name
+	maxConns = 16               // connections of a pool: more do not help, because Redis runs one command at a time
+	maxWait  = 5 * time.Second  // for a call whose context has no earlier deadline
+	maxTrust = time.Second      // then a connection that waited must reply to a PING first
+	maxIdle  = 30 * time.Second // then a connection that waited is closed, because a firewall may have forgotten it
+	maxAge   = time.Minute      // then any connection is closed, because a failover may have moved the name
 )
 
-// pool lends connections, one to a call. A connection comes back only when each
-// command that went out has had its whole reply: the rest of a reply would be the
-// next visitor's.
+// pool lends connections, one to a call. A connection comes back only when each command
+// has had its whole reply, because the next visitor would get the rest of a reply.
 type pool struct {
 	address  string
 	tls      *tls.Config // nil without TLS
 	greeting []command
-	turns    chan struct{} // one in it for each connection that is lent
+	turns    chan struct{} // has one element for each connection that is lent
 
 	mu     sync.Mutex
-	idle   []*conn // the last to come back is the first to go
+	idle   []*conn // the last to come back is the first to be lent
 	closed bool
 }
 
@@ -42,16 +41,16 @@ type conn struct {
 	back time.Time // when it came back to the pool
 }
 
-// usable reports whether a connection that waits may be lent. One in steady use never
-// waits long, but after a failover it may lead to a server that is no longer the
-// master and still opens sessions that have ended.
+// usable reports whether a connection that waits may be lent. It checks the age too: a
+// connection in steady use never waits long, but after a failover it may lead to the old
+// master, which still opens sessions that have ended.
 func (c *conn) usable() bool {
 	return time.Since(c.born) < maxAge && time.Since(c.back) < maxIdle
 }
 
-// do sends the commands at once and returns their replies. A serverError is the error,
-// unless it leaves the connection: then it is the reply. A call ends with the context,
-// and at most after maxWait.
+// do sends the commands in one go and returns their replies. It returns a serverError as
+// its error, or as the reply if the connection can be used again. It ends with the
+// context, after a maximum of maxWait.
 func (p *pool) do(ctx context.Context, commands ...command) ([]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
@@ -73,7 +72,8 @@ func (p *pool) do(ctx context.Context, commands ...command) ([]any, error) {
 	return replies, nil
 }
 
-// failure says what failed, and whether it was the context that ended.
+// failure returns err with the store's prefix, or the context's error if the context has
+// ended.
 func failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = ctx.Err()
@@ -84,8 +84,9 @@ func failure(ctx context.Context, err error) error {
 	return fmt.Errorf("session: redisstore: %w", err)
 }
 
-// lend returns a connection that waits, or a new one. One that has waited may be
-// dead, as after a restart of Redis, and a save is not tried on another.
+// lend returns a connection that waits, or a new one. It pings a connection that has
+// waited, because it may be dead, as after a restart of Redis. A save is not tried again
+// on another connection.
 func (p *pool) lend(ctx context.Context) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (p *pool) lend(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// pick returns a connection that waits, nil when there is none.
+// pick returns a connection that waits, or nil if there is none.
 func (p *pool) pick() (*conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,9 +125,9 @@ func (p *pool) pick() (*conn, error) {
 	return nil, nil
 }
 
-// giveBack keeps a connection for the next call. After an error it closes the
-// connection and the others that wait: they lead to the same server, which restarted,
-// or is no longer the master.
+// giveBack stores a connection for the next call. After an error it closes the connection
+// and the others that wait, because they lead to the same server, which may have
+// restarted or may no longer be the master.
 func (p *pool) giveBack(c *conn, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,6 +150,7 @@ func (p *pool) closeIdle() {
 	p.idle = nil
 }
 
+// close closes the connections that wait. Each other one closes when it comes back.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,7 +158,7 @@ func (p *pool) close() {
 	p.closeIdle()
 }
 
-// connect opens a connection and says the greeting.
+// connect opens a connection and sends the greeting.
 func (p *pool) connect(ctx context.Context) (*conn, error) {
 	var dialer interface {
 		DialContext(ctx context.Context, network, address string) (net.Conn, error)
@@ -176,7 +178,7 @@ func (p *pool) connect(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// ping asks whether Redis is there, and listens to this connection only.
+// ping returns nil if Redis is there and this connection has no rest of a reply.
 func (c *conn) ping(ctx context.Context) error {
 	replies, err := c.exchange(ctx, []command{{"PING"}})
 	if err == nil && replies[0] != "PONG" {
@@ -185,18 +187,19 @@ func (c *conn) ping(ctx context.Context) error {
 	return err
 }
 
-// exchange sends commands and reads a reply to each. After an error the connection
-// is of no use: it may have more to say.
+// exchange sends commands and reads a reply to each, until the context ends. After an
+// error the connection must be closed, because more of a reply may come.
 func (c *conn) exchange(ctx context.Context, commands []command) ([]any, error) {
 	c.SetDeadline(time.Time{}) // the context has the one deadline, so that it is also the error
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Now()) })
 	replies, err := c.converse(commands)
 	if !stop() && err == nil {
-		err = ctx.Err() // its deadline is spoilt
+		err = ctx.Err() // the connection's deadline is set, or will be at any moment
 	}
 	return replies, err
 }
 
+// converse is exchange without a context.
 func (c *conn) converse(commands []command) ([]any, error) {
 	for _, command := range commands {
 		command.write(c.w)

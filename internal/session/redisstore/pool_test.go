@@ -18,16 +18,17 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// server is a peer that plays Redis, on the loopback.
+// server is a server on the loopback that plays Redis.
 type server struct {
 	net.Listener
 	dialled atomic.Int64 // connections so far
-	open    atomic.Int64
-	most    atomic.Int64 // that were open at once
+	open    atomic.Int64 // connections that are open
+	maximum atomic.Int64 // connections that were open at the same time
 }
 
-// serve answers each command by calling answer. A reply of "" closes the connection.
-func serve(t *testing.T, answer func(command []any) string) *server {
+// serve starts a server that sends what reply returns for each command. A reply of ""
+// closes the connection.
+func serve(t *testing.T, reply func(command []any) string) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,7 +43,7 @@ func serve(t *testing.T, answer func(command []any) string) *server {
 				return
 			}
 			s.dialled.Add(1)
-			s.most.Store(max(s.most.Load(), s.open.Add(1)))
+			s.maximum.Store(max(s.maximum.Load(), s.open.Add(1)))
 			go func() {
 				defer s.open.Add(-1)
 				defer c.Close()
@@ -51,7 +52,7 @@ func serve(t *testing.T, answer func(command []any) string) *server {
 					if err != nil {
 						return
 					}
-					text := answer(command.([]any))
+					text := reply(command.([]any))
 					if _, err := io.WriteString(c, text); err != nil || text == "" {
 						return
 					}
@@ -62,7 +63,7 @@ func serve(t *testing.T, answer func(command []any) string) *server {
 	return s
 }
 
-// connectTo returns a store on an address, with the rest of its URL.
+// connectTo returns a store whose URL has this user, address and rest.
 func connectTo(t *testing.T, user, address, rest string) *Store {
 	t.Helper()
 	s, err := New("redis://" + user + address + rest)
@@ -73,6 +74,7 @@ func connectTo(t *testing.T, user, address, rest string) *Store {
 	return s
 }
 
+// store returns a store on the server.
 func (s *server) store(t *testing.T) *Store { return connectTo(t, "", s.Addr().String(), "") }
 
 func TestURL(t *testing.T) {
@@ -85,19 +87,34 @@ func TestURL(t *testing.T) {
 		"redis://:@h":                      {pool: pool{address: "h:6379", greeting: []command{{"AUTH", ""}}}, records: "session:record:"},
 		"redis://h/12?prefix=shop%2Eother": {pool: pool{address: "h:6379", greeting: []command{{"SELECT", "12"}}}, records: "shop.other:record:"},
 	} {
-		s, err := New(rawURL)
-		if err != nil {
-			t.Errorf("%s: %v", rawURL, err)
-			continue
-		}
-		if s.pool.address != want.pool.address || !reflect.DeepEqual(s.pool.greeting, want.pool.greeting) ||
-			s.records != want.records || s.pool.tls != nil {
-			t.Errorf("%s: %+v, want %+v", rawURL, s, want)
-		}
+		t.Run(rawURL, func(t *testing.T) {
+			s, err := New(rawURL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.pool.address != want.pool.address {
+				t.Errorf("address %s, want %s", s.pool.address, want.pool.address)
+			}
+			if !reflect.DeepEqual(s.pool.greeting, want.pool.greeting) {
+				t.Errorf("greeting %q, want %q", s.pool.greeting, want.pool.greeting)
+			}
+			if s.records != want.records {
+				t.Errorf("records are named %s, want %s", s.records, want.records)
+			}
+			if s.pool.tls != nil {
+				t.Error("with TLS, want none")
+			}
+		})
 	}
 	s, err := New("rediss://h:1")
-	if err != nil || s.pool.tls == nil || s.pool.tls.ServerName != "h" {
-		t.Errorf("rediss: %+v, %v, want TLS to h", s, err)
+	if err != nil {
+		t.Fatalf("rediss: %v", err)
+	}
+	if s.pool.tls == nil {
+		t.Fatal("rediss: no TLS, want it")
+	}
+	if got := s.pool.tls.ServerName; got != "h" {
+		t.Errorf("rediss: TLS to %q, want h", got)
 	}
 }
 
@@ -113,10 +130,11 @@ func TestURLThatIsRefused(t *testing.T) {
 			rawURL = "redis://hunter2@h"
 		}
 		_, err := New(rawURL)
-		if err == nil {
-			t.Errorf("%s is accepted", rawURL)
-		} else if text := err.Error(); strings.Contains(text, "hunter2") || !strings.HasPrefix(text, "session: redisstore: ") {
-			t.Errorf("%s: %v", rawURL, err)
+		if text := fmt.Sprint(err); !strings.HasPrefix(text, "session: redisstore: ") {
+			t.Errorf("%s: %s, want an error that begins with \"session: redisstore: \"", rawURL, text)
+		}
+		if text := fmt.Sprint(err); strings.Contains(text, "hunter2") {
+			t.Errorf("%s: %s, want no password in it", rawURL, text)
 		}
 	}
 }
@@ -148,8 +166,11 @@ func TestRefusedGreetingIsTheError(t *testing.T) {
 	srv := serve(t, func([]any) string { return "-WRONGPASS invalid username-password pair\r\n" })
 	s := connectTo(t, ":hunter2@", srv.Addr().String(), "")
 	_, err := s.Load(t.Context(), "id")
-	if err == nil || !strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("Load: %v, want WRONGPASS and not the password", err)
+	if text := fmt.Sprint(err); !strings.Contains(text, "WRONGPASS") {
+		t.Errorf("Load: %s, want WRONGPASS", text)
+	}
+	if text := fmt.Sprint(err); strings.Contains(text, "hunter2") {
+		t.Errorf("Load: %s, want no password in it", text)
 	}
 }
 
@@ -162,17 +183,17 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 		}
 	}
 	if n := srv.dialled.Load(); n != 1 {
-		t.Errorf("%d connections for one caller", n)
+		t.Errorf("%d connections for one caller, want 1", n)
 	}
 	s.pool.idle[0].back = time.Now().Add(-maxIdle) // as if it had waited that long
 	s.pool.do(t.Context(), command{"PING"})
 	if n := srv.dialled.Load(); n != 2 || len(s.pool.idle) != 1 {
-		t.Errorf("after its time, %d connections were made and %d wait, want 2 and 1", n, len(s.pool.idle))
+		t.Errorf("after maxIdle, %d connections were made and %d wait, want 2 and 1", n, len(s.pool.idle))
 	}
 }
 
-// A failover moves a name to another server. A connection in steady use must not stay
-// with the old one for ever.
+// A failover moves a name to another server. A connection in steady use must not lead to
+// the old server for ever.
 func TestConnectionHasAMaximumAge(t *testing.T) {
 	srv := serve(t, func([]any) string { return "+PONG\r\n" })
 	s := srv.store(t)
@@ -196,7 +217,7 @@ func TestConnectionHasAMaximumAge(t *testing.T) {
 	eventually(t, func() bool { return srv.open.Load() == 1 })
 }
 
-// The younger of two connections is used, though the older one came back last.
+// The pool lends the younger of two connections, although the older one came back last.
 func TestOldConnectionMakesWay(t *testing.T) {
 	srv := serve(t, func([]any) string { return "+PONG\r\n" })
 	s := srv.store(t)
@@ -217,7 +238,7 @@ func TestOldConnectionMakesWay(t *testing.T) {
 	young.Close()
 }
 
-// connect has n connections wait in the pool.
+// connect opens n connections that wait in the pool.
 func connect(t *testing.T, s *Store, n int) {
 	t.Helper()
 	var all []*conn
@@ -233,8 +254,8 @@ func connect(t *testing.T, s *Store, n int) {
 	}
 }
 
-// TestRefusalsThatCloseConnections: after a failover the old master, or a server that
-// is not ready, refuses commands, and only a new connection finds the new master.
+// TestRefusalsThatCloseConnections has refusals of an old master, or of a server that is
+// not ready. After a failover only a new connection finds the new master.
 func TestRefusalsThatCloseConnections(t *testing.T) {
 	for refusal, stays := range map[string]bool{
 		"READONLY You can't write against a read only replica.":                     false,
@@ -247,34 +268,37 @@ func TestRefusalsThatCloseConnections(t *testing.T) {
 		"NOAUTH Authentication required.":                                           false,
 		"MOVED 3999 127.0.0.1:6381":                                                 false,
 		"ERR something else":                                                        false,
-		"OOM command not allowed when used memory > 'maxmemory'.":                   true, // the master, and full
+		"OOM command not allowed when used memory > 'maxmemory'.":                   true, // from a master that is full
 		"WRONGTYPE Operation against a key holding the wrong kind of value":         true,
 	} {
-		var refuses atomic.Bool
-		srv := serve(t, func([]any) string {
-			if refuses.Load() {
-				return "-" + refusal + "\r\n"
+		code, _, _ := strings.Cut(refusal, " ")
+		t.Run(code, func(t *testing.T) {
+			var refuses atomic.Bool
+			srv := serve(t, func([]any) string {
+				if refuses.Load() {
+					return "-" + refusal + "\r\n"
+				}
+				return "+saved\r\n"
+			})
+			s := srv.store(t)
+			connect(t, s, 2)
+			refuses.Store(true)
+			err := s.Save(t.Context(), "id", record("x"))
+			if err == nil || !strings.Contains(err.Error(), code) {
+				t.Errorf("Save: %v, want %s", err, code)
 			}
-			return "+saved\r\n"
+			if n, want := len(s.pool.idle), map[bool]int{true: 2}[stays]; n != want {
+				t.Errorf("%d connections wait, want %d", n, want)
+			}
+			refuses.Store(false)
+			if err := s.Save(t.Context(), "id", record("x")); err != nil {
+				t.Errorf("the next Save: %v", err)
+			}
 		})
-		s := srv.store(t)
-		connect(t, s, 2)
-		refuses.Store(true)
-		err := s.Save(t.Context(), "id", record("x"))
-		if code, _, _ := strings.Cut(refusal, " "); err == nil || !strings.Contains(err.Error(), code) {
-			t.Errorf("Save: %v, want %s", err, code)
-		}
-		if n, want := len(s.pool.idle), map[bool]int{true: 2}[stays]; n != want {
-			t.Errorf("after %.12q, %d connections wait, want %d", refusal, n, want)
-		}
-		refuses.Store(false)
-		if err := s.Save(t.Context(), "id", record("x")); err != nil {
-			t.Errorf("after %.12q, Save: %v", refusal, err)
-		}
 	}
 }
 
-// TestRefusedDeleteIsAnError: a session that was not deleted is still open.
+// TestRefusedDeleteIsAnError: a session that was not deleted has not ended.
 func TestRefusedDeleteIsAnError(t *testing.T) {
 	for _, reply := range []string{"-OOM no\r\n", "-WRONGTYPE no\r\n", "-ERR no\r\n", "+OK\r\n", "*0\r\n", "$-1\r\n"} {
 		srv := serve(t, func([]any) string { return reply })
@@ -304,12 +328,12 @@ func TestConnectionsAreBounded(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := srv.most.Load(); n != maxConns {
-		t.Errorf("%d connections at once, want %d", n, maxConns)
+	if n := srv.maximum.Load(); n != maxConns {
+		t.Errorf("%d connections at the same time, want %d", n, maxConns)
 	}
 }
 
-// One who waits for a connection waits no longer than its context.
+// A call that waits for a connection ends with its context.
 func TestWaitingForAConnectionEndsWithTheContext(t *testing.T) {
 	release := make(chan bool)
 	defer close(release)
@@ -331,11 +355,11 @@ func TestWaitingForAConnectionEndsWithTheContext(t *testing.T) {
 		}
 	}
 	if d := time.Since(began); d > 2*time.Second {
-		t.Errorf("it took %v to give up after 100 ms", d)
+		t.Errorf("the calls gave up after %v, want 100 ms, and a maximum of 2 s", d)
 	}
 }
 
-// What is left of a reply would be the next visitor's.
+// The next visitor would get the rest of a reply.
 func TestConnectionWithARestIsClosed(t *testing.T) {
 	for what, reply := range map[string]string{
 		"a reply too many":     "+a\r\n+b\r\n",
@@ -345,14 +369,19 @@ func TestConnectionWithARestIsClosed(t *testing.T) {
 		"a reply and a letter": "+a\r\nx",
 		"the end":              "",
 	} {
-		srv := serve(t, func([]any) string { return reply })
-		s := srv.store(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		_, err := s.pool.do(ctx, command{"PING"})
-		cancel()
-		if err == nil || len(s.pool.idle) != 0 {
-			t.Errorf("%s: %v, and %d connections wait", what, err, len(s.pool.idle))
-		}
+		t.Run(what, func(t *testing.T) {
+			srv := serve(t, func([]any) string { return reply })
+			s := srv.store(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			_, err := s.pool.do(ctx, command{"PING"})
+			cancel()
+			if err == nil {
+				t.Error("no error, want one")
+			}
+			if n := len(s.pool.idle); n != 0 {
+				t.Errorf("%d connections wait, want none", n)
+			}
+		})
 	}
 }
 
@@ -373,18 +402,18 @@ func TestCancelledCallClosesItsConnection(t *testing.T) {
 		t.Errorf("a cancelled call: %v, want %v", err, context.Canceled)
 	}
 	if d := time.Since(began); d > time.Second {
-		t.Errorf("it took %v to give up", d)
+		t.Errorf("the call gave up after %v, want a maximum of 1 s", d)
 	}
 	close(reply)
 	for range 5 {
 		replies, err := s.pool.do(t.Context(), command{"QUICK"})
 		if err != nil || replies[0] != "QUICK" {
-			t.Errorf("the next call: %v, %v", replies, err)
+			t.Errorf("the next call: %v, %v, want its own reply, QUICK", replies, err)
 		}
 	}
 }
 
-// After a restart the connections that wait are dead, and only one call finds out.
+// After a restart the connections that wait are dead. Only one call finds a dead one.
 func TestDeadConnectionsAreFoundOnce(t *testing.T) {
 	var restarted atomic.Bool
 	srv := serve(t, func(command []any) string {
@@ -397,44 +426,49 @@ func TestDeadConnectionsAreFoundOnce(t *testing.T) {
 	connect(t, s, 8)
 	restarted.Store(true)
 	if _, err := s.Load(t.Context(), "id"); err == nil || !strings.Contains(err.Error(), "not found") {
-		t.Errorf("Load: %v, want the answer to its second try", err)
+		t.Errorf("Load: %v, want the reply to its second try", err)
 	}
 	if n := len(s.pool.idle); n != 1 {
-		t.Errorf("%d connections wait, want the new one alone", n)
+		t.Errorf("%d connections wait, want only the new one", n)
 	}
 }
 
-// Redis may have closed a connection that waited, and a new session has nothing but
-// its one save to find that out with.
-func TestConnectionThatWaitedIsAskedFirst(t *testing.T) {
-	for what, reply := range map[string]string{"it was closed": "", "it has more to say": "+saved\r\n", "it needs a password now": "-NOAUTH no\r\n"} {
-		var heard []string
-		srv := serve(t, func(command []any) string {
-			heard = append(heard, fmt.Sprint(command[0]))
-			if command[0] == "PING" {
-				return reply
+// Redis may have closed a connection that waited. A PING must find that, because a save
+// is not tried again.
+func TestConnectionThatWaitedIsPingedFirst(t *testing.T) {
+	for what, reply := range map[string]string{"it was closed": "", "it has the rest of a reply": "+saved\r\n", "it needs a password now": "-NOAUTH no\r\n"} {
+		t.Run(what, func(t *testing.T) {
+			var heard []string
+			srv := serve(t, func(command []any) string {
+				heard = append(heard, fmt.Sprint(command[0]))
+				if command[0] == "PING" {
+					return reply
+				}
+				return "+saved\r\n"
+			})
+			s := srv.store(t)
+			for _, waited := range []time.Duration{0, 0, maxTrust} {
+				if len(s.pool.idle) > 0 {
+					s.pool.idle[0].back = time.Now().Add(-waited)
+				}
+				if err := s.Save(t.Context(), "id", record("x")); err != nil {
+					t.Errorf("Save: %v", err)
+				}
 			}
-			return "+saved\r\n"
+			if want := []string{"EVAL", "EVAL", "PING", "EVAL"}; !slices.Equal(heard, want) {
+				t.Errorf("the server heard %q, want %q", heard, want)
+			}
+			if n := srv.dialled.Load(); n != 2 {
+				t.Errorf("%d connections, want 2", n)
+			}
 		})
-		s := srv.store(t)
-		for _, waited := range []time.Duration{0, 0, maxTrust} {
-			if len(s.pool.idle) > 0 {
-				s.pool.idle[0].back = time.Now().Add(-waited)
-			}
-			if err := s.Save(t.Context(), "id", record("x")); err != nil {
-				t.Errorf("%s: %v", what, err)
-			}
-		}
-		if want := []string{"EVAL", "EVAL", "PING", "EVAL"}; !slices.Equal(heard, want) || srv.dialled.Load() != 2 {
-			t.Errorf("%s: %d connections heard %q, want 2 and %q", what, srv.dialled.Load(), heard, want)
-		}
 	}
 	srv := serve(t, func([]any) string { return "+PONG\r\n" })
 	s := srv.store(t)
 	s.pool.do(t.Context(), command{"PING"})
 	s.pool.idle[0].back = time.Now().Add(-maxTrust)
 	if _, err := s.pool.do(t.Context(), command{"PING"}); err != nil || srv.dialled.Load() != 1 {
-		t.Errorf("one that answers: %v, %d connections, want it used again", err, srv.dialled.Load())
+		t.Errorf("after a PONG: %v, %d connections, want the same one again", err, srv.dialled.Load())
 	}
 }
 
@@ -485,21 +519,21 @@ func TestTooLargeRecordIsRefusedBeforeItIsSent(t *testing.T) {
 	dialled := srv.dialled.Load()
 	err := s.Save(t.Context(), "id", record(strings.Repeat("a", maxRecord+1)))
 	if !errors.Is(err, session.ErrValue) || srv.dialled.Load() != dialled {
-		t.Errorf("a byte more: %v, want ErrValue", err)
+		t.Errorf("a record of one byte more: %v, want %v and nothing sent", err, session.ErrValue)
 	}
 }
 
-// TestListIsNotReadFromSomethingElse: a list that lacks a session says so.
+// TestListIsNotReadFromSomethingElse: List returns an error if it may lack a session.
 func TestListIsNotReadFromSomethingElse(t *testing.T) {
 	far := milliseconds(time.Now().Add(time.Hour).UnixNano())
 	ids := make([]string, page) // one page that may not be all
 	for i := range ids {
 		ids[i] = fmt.Sprintf("id-%06d", i)
 	}
-	type answers struct{ index, record, scan string }
-	right := answers{index(far, ids...), nothing(inList), "*2\r\n$1\r\n0\r\n" + index(far, "one more")}
-	for _, part := range []func(a *answers) *string{
-		func(a *answers) *string { return &a.index }, func(a *answers) *string { return &a.record }, func(a *answers) *string { return &a.scan },
+	type replies struct{ index, record, scan string }
+	right := replies{index(far, ids...), nothing(inList), "*2\r\n$1\r\n0\r\n" + index(far, "one more")}
+	for _, part := range []func(r *replies) *string{
+		func(r *replies) *string { return &r.index }, func(r *replies) *string { return &r.record }, func(r *replies) *string { return &r.scan },
 	} {
 		for _, reply := range []string{
 			"+OK\r\n", ":1\r\n", "$-1\r\n", "*1\r\n$2\r\nid\r\n", "*2\r\n$2\r\nid\r\n$1\r\nx\r\n", "*2\r\n$2\r\nid\r\n:1\r\n", "*2\r\n:1\r\n$1\r\n1\r\n",
@@ -508,7 +542,7 @@ func TestListIsNotReadFromSomethingElse(t *testing.T) {
 			wrong := right
 			*part(&wrong) = reply
 			if records, err := listFrom(t, wrong.index, wrong.record, wrong.scan); err == nil {
-				t.Errorf("List, told %.60q, is %v without an error", wrong, records)
+				t.Errorf("List, told %.60q, is %v without an error, want one", wrong, records)
 			}
 		}
 	}
@@ -516,11 +550,11 @@ func TestListIsNotReadFromSomethingElse(t *testing.T) {
 		t.Errorf("List of records that are gone = %v, %v, want nothing", records, err)
 	}
 	if _, err := listFrom(t, "-WRONGTYPE no\r\n", "", ""); err == nil {
-		t.Error("List of an index that is something else: no error")
+		t.Error("List of an index of another type: no error, want one")
 	}
 }
 
-// index is a reply that has entries which expire at that time.
+// index returns a reply with entries that expire at this time.
 func index(expires string, ids ...string) string {
 	text := fmt.Sprintf("*%d\r\n", 2*len(ids))
 	for _, id := range ids {
@@ -529,7 +563,7 @@ func index(expires string, ids ...string) string {
 	return text
 }
 
-// listFrom returns what List makes of such answers.
+// listFrom returns what List makes of these replies.
 func listFrom(t *testing.T, index, record, scan string) ([]session.Record, error) {
 	srv := serve(t, func(command []any) string {
 		return map[any]string{"ZREVRANGEBYSCORE": index, "HMGET": record, "ZSCAN": scan}[command[0]]
@@ -537,13 +571,13 @@ func listFrom(t *testing.T, index, record, scan string) ([]session.Record, error
 	return srv.store(t).List(t.Context(), "ada")
 }
 
-// nothing is the reply to a command that asks for n fields of a record that is not
-// there.
+// nothing returns the reply to a command that asks for n fields of a record that does not
+// exist.
 func nothing(n int) string { return fmt.Sprintf("*%d\r\n", n) + strings.Repeat("$-1\r\n", n) }
 
-// TestErrorsHoldNothingThatWasSent has a server that quotes each command, as some do
-// with one that they do not know.
-func TestErrorsHoldNothingThatWasSent(t *testing.T) {
+// TestErrorsRepeatNothingThatWasSent has a server that quotes each command, as some do
+// with a command that they do not know.
+func TestErrorsRepeatNothingThatWasSent(t *testing.T) {
 	for _, quote := range []string{"'", `"`, "`", "\u2018", "\u201c", "\u00ab"} {
 		srv := serve(t, func(command []any) string {
 			text := "-ERR unknown command " + quote + fmt.Sprint(command...)
@@ -559,9 +593,15 @@ func TestErrorsHoldNothingThatWasSent(t *testing.T) {
 			"Load": loadErr, "List": listErr, "Save": s.Save(t.Context(), "hunter2", rec),
 			"Delete": s.Delete(t.Context(), "hunter2"), "AUTH": greetErr,
 		} {
-			if text := fmt.Sprint(err); strings.Contains(text, "hunter2") || !strings.Contains(text, "ERR unknown command") {
-				t.Errorf("%s, quoted with %s: %v, want the refusal and nothing that was sent", what, quote, err)
-			}
+			t.Run(what+" quoted with "+quote, func(t *testing.T) {
+				text := fmt.Sprint(err)
+				if !strings.Contains(text, "ERR unknown command") {
+					t.Errorf("the error is %q, want the refusal in it", text)
+				}
+				if strings.Contains(text, "hunter2") {
+					t.Errorf("the error is %q, want nothing that was sent in it", text)
+				}
+			})
 		}
 	}
 }

@@ -34,7 +34,8 @@ import (
 	"example.com/sessions/internal/session/storetest"
 )
 
-// TestMain lets this program be a second process of a test, on the Redis of a URL.
+// TestMain runs the tests. In a second process of a test it makes visits instead, with
+// the Redis of REDISSTORE_CHILD, a URL.
 func TestMain(m *testing.M) {
 	address := os.Getenv("REDISSTORE_CHILD")
 	if address == "" {
@@ -50,7 +51,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// redis is a real one, with a port and a directory of its own.
+// redis is a Redis server with a port and a directory of its own.
 type redis struct {
 	t    testing.TB
 	cmd  *exec.Cmd
@@ -58,7 +59,7 @@ type redis struct {
 	addr string
 }
 
-// startRedis starts a Redis that syncs each write to its disk before it answers.
+// startRedis starts a Redis that syncs each write to its disk before it replies.
 func startRedis(t testing.TB, args ...string) *redis {
 	t.Helper()
 	name, err := exec.LookPath("redis-server")
@@ -80,6 +81,7 @@ func startRedis(t testing.TB, args ...string) *redis {
 	return r
 }
 
+// freeAddress returns an address on which no one listens.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,7 +92,7 @@ func freeAddress(t testing.TB) string {
 	return listener.Addr().String()
 }
 
-// start returns when the Redis accepts connections.
+// start starts the Redis, and returns when it runs commands.
 func (r *redis) start() {
 	r.t.Helper()
 	r.cmd = exec.Command(r.args[0], r.args[1:]...)
@@ -104,23 +106,23 @@ func (r *redis) start() {
 		}
 		defer c.Close()
 		io.WriteString(c, "PING\r\n")
-		answer, err := bufio.NewReader(c).ReadString('\n')
-		return err == nil && !strings.HasPrefix(answer, "-LOADING") // whatever else: it may want a password
+		reply, err := bufio.NewReader(c).ReadString('\n')
+		return err == nil && !strings.HasPrefix(reply, "-LOADING") // another error may ask for a password
 	})
 }
 
-// eventually waits until something is so.
+// eventually waits until the condition is true.
 func eventually(t testing.TB, is func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for tick := time.Tick(2 * time.Millisecond); !is(); <-tick {
 		if time.Now().After(deadline) {
-			t.Fatal("it is not so after 30 s")
+			t.Fatal("the condition is still false after 30 s")
 		}
 	}
 }
 
-// kill is kill -9.
+// kill ends the Redis as kill -9 does.
 func (r *redis) kill() {
 	r.cmd.Process.Kill()
 	r.cmd.Wait()
@@ -147,7 +149,7 @@ func ask(t testing.TB, s *Store, words ...string) any {
 	return replies[0]
 }
 
-// record returns a record that lives an hour.
+// record returns a record that expires in an hour.
 func record(data string) session.Record {
 	now := time.Now()
 	return session.Record{Data: []byte(data), Created: now, Used: now, Expires: now.Add(time.Hour)}
@@ -181,15 +183,15 @@ func visit(m *session.Manager, cookie string, use func(*session.Session)) *http.
 // begin begins a session and returns its cookie.
 func begin(t testing.TB, m *session.Manager) string {
 	t.Helper()
-	answer := visit(m, "", func(s *session.Session) { visits.Set(s, 0) })
-	if answer.StatusCode != 200 || len(answer.Cookies()) != 1 {
-		t.Fatalf("a session did not begin: %d", answer.StatusCode)
+	response := visit(m, "", func(s *session.Session) { visits.Set(s, 0) })
+	if response.StatusCode != 200 || len(response.Cookies()) != 1 {
+		t.Fatalf("a new session: status %d and %d cookies, want 200 and 1", response.StatusCode, len(response.Cookies()))
 	}
-	c := answer.Cookies()[0]
+	c := response.Cookies()[0]
 	return c.Name + "=" + c.Value
 }
 
-// seen returns how many visits a session has, and the status of the answer.
+// seen returns how many visits a session has, and the status of the response.
 func seen(m *session.Manager, cookie string) (n, status int) {
 	status = visit(m, cookie, func(s *session.Session) { n = visits.Get(s) }).StatusCode
 	return n, status
@@ -200,7 +202,7 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) session.Store { return r.store(t) })
 }
 
-// TestTwoProcessesLoseNothing has two processes count the visits of one session.
+// TestTwoProcessesLoseNothing counts the visits of one session in two processes.
 func TestTwoProcessesLoseNothing(t *testing.T) {
 	s := startRedis(t).store(t)
 	name, err := os.Executable()
@@ -216,8 +218,8 @@ func TestTwoProcessesLoseNothing(t *testing.T) {
 }
 
 // TestKilledRedisLosesNoAcknowledgedSave kills Redis under load, again and again. Each
-// request is answered in time, 200 or 503; a visit that was answered 200 is counted;
-// and the site is well again as soon as Redis is. REDIS_KILLS=20 is torture.
+// response comes in time and is a 200 or a 503. Each visit with a 200 is counted. The
+// site works again as soon as Redis does. REDIS_KILLS is the number of kills.
 func TestKilledRedisLosesNoAcknowledgedSave(t *testing.T) {
 	const timeout = time.Second
 	kills := 3
@@ -231,8 +233,8 @@ func TestKilledRedisLosesNoAcknowledgedSave(t *testing.T) {
 		cookies[i] = begin(t, m)
 	}
 	var stop atomic.Bool
-	var answered, failed [8]int
-	var all atomic.Int64 // that were answered 200
+	var counted, failed [8]int
+	var all atomic.Int64 // visits that were counted
 	var wg sync.WaitGroup
 	for i, cookie := range cookies {
 		wg.Go(func() {
@@ -240,15 +242,16 @@ func TestKilledRedisLosesNoAcknowledgedSave(t *testing.T) {
 				began := time.Now()
 				switch code := visit(m, cookie, increment).StatusCode; code {
 				case 200:
-					answered[i]++
+					counted[i]++
 					all.Add(1)
 				case 503:
 					failed[i]++
 				default:
-					t.Errorf("answered %d", code)
+					t.Errorf("status %d, want 200 or 503", code)
 				}
-				if d := time.Since(began); d > 2*timeout+time.Second { // to load and to save
-					t.Errorf("an answer took %v", d)
+				limit := 2*timeout + time.Second // a timeout to load, and one to save
+				if d := time.Since(began); d > limit {
+					t.Errorf("a response took %v, want a maximum of %v", d, limit)
 				}
 			}
 		})
@@ -260,22 +263,22 @@ func TestKilledRedisLosesNoAcknowledgedSave(t *testing.T) {
 		r.kill()
 		r.start()
 		if _, status := seen(m, cookies[0]); status != 200 {
-			t.Errorf("after the restart: %d", status)
+			t.Errorf("after the restart: status %d, want 200", status)
 		}
 	}
 	stop.Store(true)
 	wg.Wait()
 	for i, cookie := range cookies {
 		n, _ := seen(m, cookie)
-		if n < answered[i] || n > answered[i]+failed[i] {
-			t.Errorf("%d visits were answered 200 and %d 503, and %d are counted", answered[i], failed[i], n)
+		if n < counted[i] || n > counted[i]+failed[i] {
+			t.Errorf("%d visits, want %d to %d: the 200s, and some of the 503s", n, counted[i], counted[i]+failed[i])
 		}
 	}
-	t.Logf("%d kills: answered 200: %v, 503: %v", kills, answered, failed)
+	t.Logf("%d kills; status 200: %v, 503: %v", kills, counted, failed)
 }
 
-// TestFailoverIsNoticed has two servers and one name for the master. The store has a
-// connection to the old master when that becomes a replica of the new one.
+// TestFailoverIsNoticed has two servers and one name for the master. The old master
+// becomes a replica of the new one while the store has a connection to it.
 func TestFailoverIsNoticed(t *testing.T) {
 	one, two := startRedis(t, "--repl-diskless-sync-delay", "0"), startRedis(t)
 	var master atomic.Value
@@ -321,11 +324,12 @@ type fault int
 const (
 	pass fault = iota
 	delay
-	cut  // half of it, and the end
-	hang // half of it, and no more
+	cut  // sends half of the reply, and closes the connection
+	hang // sends half of the reply, and no more
 )
 
-// proxy stands between a store and its Redis, and does to each reply what next says.
+// proxy returns the address of a proxy to a Redis. It does to each reply what next
+// returns.
 func proxy(t *testing.T, addr string, next func() fault) string {
 	t.Helper()
 	return listen(t, func() string { return addr }, func(client, backend net.Conn) {
@@ -334,8 +338,8 @@ func proxy(t *testing.T, addr string, next func() fault) string {
 	})
 }
 
-// listen returns an address of which each connection leads to the Redis that addr
-// returns at that time. It is in the hands of handle.
+// listen returns the address of a proxy. It opens a connection to the Redis that addr
+// returns for each client, and calls handle with both.
 func listen(t *testing.T, addr func() string, handle func(client, backend net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -363,6 +367,7 @@ func listen(t *testing.T, addr func() string, handle func(client, backend net.Co
 	return listener.Addr().String()
 }
 
+// forward copies replies to the client, and does to each what next returns.
 func forward(client io.Writer, backend io.Reader, next func() fault) {
 	buf := make([]byte, 4096)
 	for {
@@ -387,10 +392,10 @@ func forward(client io.Writer, backend io.Reader, next func() fault) {
 	}
 }
 
-// TestNobodyGetsAnothersData has 64 goroutines use 200 sessions through a proxy that
-// delays, cuts and hangs, and gives up one call in twenty at any moment.
-// REDIS_OPERATIONS=200000 is torture.
-func TestNobodyGetsAnothersData(t *testing.T) {
+// TestNoOneGetsAnothersData has 64 goroutines use 200 sessions through a proxy that
+// delays, cuts and hangs. They give up one call in twenty, at any moment.
+// REDIS_OPERATIONS is the number of calls.
+func TestNoOneGetsAnothersData(t *testing.T) {
 	operations := 8000
 	if n, err := strconv.Atoi(os.Getenv("REDIS_OPERATIONS")); err == nil {
 		operations = n
@@ -447,20 +452,28 @@ func TestNobodyGetsAnothersData(t *testing.T) {
 	}
 	wg.Wait()
 	if n := foreign.Load(); n > 0 {
-		t.Errorf("%d of %d calls got another's data", n, done.Load())
+		t.Errorf("%d of %d calls got another's data, want none", n, done.Load())
 	}
 	if n := failed.Load(); n == 0 || n > done.Load()/2 {
-		t.Errorf("%d of %d calls failed: the proxy did nothing, or all", n, done.Load())
+		t.Errorf("%d of %d calls failed, want some and less than half", n, done.Load())
 	}
 	t.Logf("%d calls, %d failed", done.Load(), failed.Load())
 	for i, id := range ids {
-		if rec, err := direct.Load(t.Context(), id); err != nil || string(rec.Data) != marker(i) || rec.Owner != marker(i) {
-			t.Errorf("record %d is now %.40q of %.40q, %v", i, rec.Data, rec.Owner, err)
+		rec, err := direct.Load(t.Context(), id)
+		if err != nil {
+			t.Errorf("Load of record %d: %v", i, err)
+		}
+		if string(rec.Data) != marker(i) {
+			t.Errorf("record %d has the data %.40q, want %.40q", i, rec.Data, marker(i))
+		}
+		if rec.Owner != marker(i) {
+			t.Errorf("record %d has the owner %.40q, want %.40q", i, rec.Owner, marker(i))
 		}
 	}
 }
 
-// marker is long enough for a reply to come in several parts.
+// marker returns a text that belongs to record i. It is so long that a reply comes in
+// several parts.
 func marker(i int) string { return strings.Repeat(fmt.Sprintf("%03d,", i), 500) }
 
 // use makes one call and returns whose data it got.
@@ -485,7 +498,7 @@ func use(ctx context.Context, s *Store, id, owner string, what int) (string, err
 	return string(rec.Data), nil
 }
 
-// TestEveryKeyExpires looks at each key that was left by records of all kinds.
+// TestEveryKeyExpires checks each key that records of all kinds have left.
 func TestEveryKeyExpires(t *testing.T) {
 	s := startRedis(t).store(t)
 	for i := range 50 {
@@ -508,16 +521,16 @@ func TestEveryKeyExpires(t *testing.T) {
 	}
 	keys := ask(t, s, "KEYS", "*").([]any)
 	if len(keys) != 40+3 {
-		t.Errorf("%d keys for 40 records of 3 owners", len(keys))
+		t.Errorf("%d keys, want 43 for 40 records of 3 owners", len(keys))
 	}
 	for _, key := range keys {
 		if ttl := ask(t, s, "PTTL", key.(string)).(int64); ttl <= 0 || ttl > (7*time.Hour).Milliseconds()+1 {
-			t.Errorf("%s expires in %d ms", key, ttl)
+			t.Errorf("%s expires in %d ms, want within 7 hours", key, ttl)
 		}
 	}
 }
 
-// An owner who comes and goes for years must not leave an index that only grows.
+// The index of an owner who logs in and out for years must not grow for ever.
 func TestIndexForgetsWhatHasExpired(t *testing.T) {
 	s := startRedis(t).store(t)
 	soon := record("x")
@@ -538,35 +551,39 @@ func TestIndexForgetsWhatHasExpired(t *testing.T) {
 	}
 }
 
-// A Redis that is full keeps what it has, and a session can still be ended.
+// A full Redis removes nothing, and a visitor can still end a session.
 func TestFullRedisRefusesSavesAndLetsSessionsEnd(t *testing.T) {
 	s := startRedis(t, "--maxmemory-policy", "noeviction").store(t)
 	m := newManager(t, s, time.Second)
 	stranger := begin(t, m)
-	answer := visit(m, "", func(s *session.Session) { visits.Set(s, 1); s.SetOwner("ada") })
-	user := answer.Cookies()[0].Name + "=" + answer.Cookies()[0].Value
+	response := visit(m, "", func(s *session.Session) { visits.Set(s, 1); s.SetOwner("ada") })
+	user := response.Cookies()[0].Name + "=" + response.Cookies()[0].Value
 	ask(t, s, "CONFIG", "SET", "maxmemory", "1")
 	for what, cookie := range map[string]string{"a stranger": stranger, "a user": user} {
-		before, _ := seen(m, cookie)
-		if answer := visit(m, cookie, increment); answer.StatusCode != 503 || len(answer.Cookies()) != 0 {
-			t.Errorf("%s saves: %d, want 503", what, answer.StatusCode)
-		}
-		if n, status := seen(m, cookie); status != 200 || n != before {
-			t.Errorf("%s has %d after a save that was refused, %d before", what, n, before)
-		}
-		if answer := visit(m, cookie, (*session.Session).Clear); answer.StatusCode != 200 || len(answer.Cookies()) != 1 {
-			t.Errorf("%s logs out: %d with %v, want 200", what, answer.StatusCode, answer.Cookies())
-		}
-		visit(m, cookie, func(s *session.Session) {
-			if !s.IsNew() {
-				t.Errorf("%s: the session still opens", what)
+		t.Run(what, func(t *testing.T) {
+			before, _ := seen(m, cookie)
+			refused := visit(m, cookie, increment)
+			if refused.StatusCode != 503 || len(refused.Cookies()) != 0 {
+				t.Errorf("a save: status %d with %d cookies, want 503 with none", refused.StatusCode, len(refused.Cookies()))
 			}
+			if n, status := seen(m, cookie); status != 200 || n != before {
+				t.Errorf("after it: status %d, %d visits, want 200 and %d as before", status, n, before)
+			}
+			out := visit(m, cookie, (*session.Session).Clear)
+			if out.StatusCode != 200 || len(out.Cookies()) != 1 {
+				t.Errorf("a logout: status %d with %d cookies, want 200 with 1", out.StatusCode, len(out.Cookies()))
+			}
+			visit(m, cookie, func(s *session.Session) {
+				if !s.IsNew() {
+					t.Error("the session still opens, want a new one")
+				}
+			})
 		})
 	}
 }
 
-// TestFullRedisTakesTombstones: a session of any owner ends where there is no room,
-// whether its tombstone has data or none, and Delete needs none either.
+// TestFullRedisTakesTombstones ends sessions when Redis is full, with a tombstone that
+// has data, with one that has none, and with Delete.
 func TestFullRedisTakesTombstones(t *testing.T) {
 	s := startRedis(t, "--maxmemory-policy", "noeviction").store(t)
 	want := session.Record{Owner: "ada", Created: time.Now(), Used: time.Now(), Expires: time.Now().Add(time.Minute), Version: 1, Ended: true}
@@ -582,17 +599,19 @@ func TestFullRedisTakesTombstones(t *testing.T) {
 		t.Errorf("creating a record: %v, want OOM", err)
 	}
 	for id, data := range map[string]string{"with data": strings.Repeat("f", 64), "without": ""} {
-		want.Data = []byte(data)
-		if err := s.Save(t.Context(), id, want); err != nil {
-			t.Errorf("a tombstone %s: %v", id, err)
-		}
-		got, err := s.Load(t.Context(), id)
-		if err != nil || !got.Ended {
-			t.Errorf("a tombstone %s: %+v, %v, want it ended", id, got, err)
-		}
-		if string(got.Data) != data {
-			t.Errorf("a tombstone %s has data %q, want %q", id, got.Data, data)
-		}
+		t.Run(id, func(t *testing.T) {
+			want.Data = []byte(data)
+			if err := s.Save(t.Context(), id, want); err != nil {
+				t.Errorf("Save: %v", err)
+			}
+			got, err := s.Load(t.Context(), id)
+			if err != nil || !got.Ended {
+				t.Errorf("Load = %+v, %v, want a tombstone", got, err)
+			}
+			if string(got.Data) != data {
+				t.Errorf("data %q, want %q", got.Data, data)
+			}
+		})
 	}
 	if err := s.Delete(t.Context(), "deleted"); err != nil {
 		t.Errorf("Delete: %v", err)
@@ -603,27 +622,27 @@ func TestFullRedisTakesTombstones(t *testing.T) {
 	}
 }
 
-// Redis refuses a save when the index is of another type. Then there must be no record
-// that the index does not know.
+// Redis refuses a save when the index has another type. Then it must not store a record
+// that is missing from the index.
 func TestSpoiltIndexLeavesNoRecordBehind(t *testing.T) {
 	s := startRedis(t).store(t)
 	ask(t, s, "SET", s.owners+"ada", "x")
 	rec := record("x")
 	rec.Owner = "ada"
 	if err := s.Save(t.Context(), "id", rec); err == nil {
-		t.Error("it was saved")
+		t.Error("Save: no error, want one")
 	}
 	if _, err := s.Load(t.Context(), "id"); !errors.Is(err, session.ErrNotFound) {
 		t.Errorf("Load: %v, want %v", err, session.ErrNotFound)
 	}
 }
 
-// Someone who reads all of Redis can open no session.
-func TestRedisHoldsNoSessionID(t *testing.T) {
+// Someone who reads all of Redis cannot open a session.
+func TestRedisHasNoSessionID(t *testing.T) {
 	s := startRedis(t).store(t)
 	m := newManager(t, s, time.Second)
-	answer := visit(m, "", func(s *session.Session) { visits.Set(s, 1); s.SetOwner("ada") })
-	parts, err := session.Inspect(answer.Cookies()[0].Value)
+	response := visit(m, "", func(s *session.Session) { visits.Set(s, 1); s.SetOwner("ada") })
+	parts, err := session.Inspect(response.Cookies()[0].Value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -640,8 +659,11 @@ func TestRedisHoldsNoSessionID(t *testing.T) {
 			all += fmt.Sprintln(ask(t, s, "ZRANGE", key.(string), "0", "-1"))
 		}
 	}
-	if !strings.Contains(all, `{"visits":1}`) || strings.Contains(all, id) {
-		t.Errorf("Redis holds %q, where %q must not be", all, id)
+	if !strings.Contains(all, `{"visits":1}`) {
+		t.Errorf("Redis has %q, want the values in it", all)
+	}
+	if strings.Contains(all, id) {
+		t.Errorf("Redis has %q, want no session ID %q in it", all, id)
 	}
 }
 
@@ -656,32 +678,34 @@ func TestSpoiltRecordIsCorrupt(t *testing.T) {
 		"no time":            func(key string) { ask(t, s, "HSET", key, "expires", "") },
 		"no JSON":            func(key string) { ask(t, s, "HSET", key, "data", "{") },
 	} {
-		var id string
-		answer := visit(m, "", func(s *session.Session) { visits.Set(s, 7); s.SetOwner("ada") })
-		c := answer.Cookies()[0]
-		visit(m, c.Name+"="+c.Value, func(s *session.Session) { id = s.ID() })
-		spoil(s.records + id)
-		fresh := visit(m, c.Name+"="+c.Value, increment)
-		if fresh.StatusCode != 200 || len(fresh.Cookies()) != 1 {
-			t.Errorf("%s: the visitor is answered %d with %d cookies, want 200 and a new session", what, fresh.StatusCode, len(fresh.Cookies()))
-		}
-		if _, err := s.List(t.Context(), "ada"); err != nil {
-			t.Errorf("%s: List: %v", what, err)
-		}
-		if err := s.Delete(t.Context(), id); err != nil {
-			t.Errorf("%s: Delete: %v", what, err)
-		}
+		t.Run(what, func(t *testing.T) {
+			var id string
+			response := visit(m, "", func(s *session.Session) { visits.Set(s, 7); s.SetOwner("ada") })
+			c := response.Cookies()[0]
+			visit(m, c.Name+"="+c.Value, func(s *session.Session) { id = s.ID() })
+			spoil(s.records + id)
+			fresh := visit(m, c.Name+"="+c.Value, increment)
+			if fresh.StatusCode != 200 || len(fresh.Cookies()) != 1 {
+				t.Errorf("status %d with %d cookies, want 200 and a new session", fresh.StatusCode, len(fresh.Cookies()))
+			}
+			if _, err := s.List(t.Context(), "ada"); err != nil {
+				t.Errorf("List: %v", err)
+			}
+			if err := s.Delete(t.Context(), id); err != nil {
+				t.Errorf("Delete: %v", err)
+			}
+		})
 	}
 }
 
 func TestPasswordUserAndDatabase(t *testing.T) {
-	r := startRedis(t, "--requirepass", "everybody", "--user", "ada", "on", ">hunter2", "~*", "+@all")
+	r := startRedis(t, "--requirepass", "everyone", "--user", "ada", "on", ">hunter2", "~*", "+@all")
 	s := connectTo(t, "ada:hunter2@", r.addr, "/5")
 	if err := s.Save(t.Context(), "id", record("x")); err != nil {
 		t.Fatal(err)
 	}
-	for user, found := range map[string]bool{"ada:hunter2@": true, ":everybody@": true} {
-		if _, err := connectTo(t, user, r.addr, "/5").Load(t.Context(), "id"); (err == nil) != found {
+	for _, user := range []string{"ada:hunter2@", ":everyone@"} {
+		if _, err := connectTo(t, user, r.addr, "/5").Load(t.Context(), "id"); err != nil {
 			t.Errorf("Load as %s: %v", user, err)
 		}
 	}
@@ -689,13 +713,18 @@ func TestPasswordUserAndDatabase(t *testing.T) {
 		t.Errorf("Load from another database: %v, want %v", err, session.ErrNotFound)
 	}
 	for user, says := range map[string]string{"": "NOAUTH", "ada:wrong@": "WRONGPASS", ":wrong@": "WRONGPASS"} {
-		_, err := connectTo(t, user, r.addr, "/5").Load(t.Context(), "id")
-		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "wrong@") {
-			t.Errorf("Load as %q: %v, want %s", user, err, says)
-		}
+		t.Run("as "+user, func(t *testing.T) {
+			_, err := connectTo(t, user, r.addr, "/5").Load(t.Context(), "id")
+			if text := fmt.Sprint(err); !strings.Contains(text, says) {
+				t.Errorf("Load: %s, want %s", text, says)
+			}
+			if text := fmt.Sprint(err); strings.Contains(text, "wrong@") {
+				t.Errorf("Load: %s, want no password in it", text)
+			}
+		})
 	}
 	if _, err := connectTo(t, "ada:hunter2@", r.addr, "/99").Load(t.Context(), "id"); err == nil || !strings.Contains(err.Error(), "out of range") {
-		t.Errorf("Load from database 99: %v", err)
+		t.Errorf("Load from database 99: %v, want \"out of range\"", err)
 	}
 }
 
@@ -726,11 +755,12 @@ func TestTLS(t *testing.T) {
 	s.pool.closeIdle()
 	var other x509.HostnameError
 	if _, err := s.Load(t.Context(), "id"); !errors.As(err, &other) {
-		t.Errorf("Load from a host of another name: %v", err)
+		t.Errorf("Load from a host of another name: %v, want x509.HostnameError", err)
 	}
 }
 
-// writeCertificate makes one for 127.0.0.1, and returns who vouches for it.
+// writeCertificate writes a certificate for 127.0.0.1 and its key to dir, and returns the
+// authority that signed it.
 func writeCertificate(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -754,7 +784,7 @@ func writeCertificate(t *testing.T, dir string) *x509.CertPool {
 	return roots
 }
 
-// TestRoundTrips counts what a request costs: one command to load, one to save.
+// TestRoundTrips counts the commands of a request: one to load, and one to save.
 func TestRoundTrips(t *testing.T) {
 	r := startRedis(t)
 	var mu sync.Mutex
@@ -784,22 +814,22 @@ func TestRoundTrips(t *testing.T) {
 		visit  func(cookie string) string
 		wanted []string
 	}{
-		{"a stranger who keeps nothing", func(string) string { visit(m, "", func(*session.Session) {}); return "" }, nil},
+		{"a stranger who stores nothing", func(string) string { visit(m, "", func(*session.Session) {}); return "" }, nil},
 		{"a new session", func(string) string { return begin(t, m) }, []string{"EVAL"}},
-		{"one that is read", func(cookie string) string { seen(m, cookie); return cookie }, []string{"HMGET"}},
-		{"one that is changed", func(cookie string) string { visit(m, cookie, increment); return cookie }, []string{"HMGET", "EVAL"}},
+		{"a session that is read", func(cookie string) string { seen(m, cookie); return cookie }, []string{"HMGET"}},
+		{"a session that is changed", func(cookie string) string { visit(m, cookie, increment); return cookie }, []string{"HMGET", "EVAL"}},
 	} {
 		heard = nil
 		cookie = step.visit(cookie)
 		if !slices.Equal(heard, step.wanted) {
-			t.Errorf("%s: Redis is asked %q, want %q", step.what, heard, step.wanted)
+			t.Errorf("%s: the commands are %q, want %q", step.what, heard, step.wanted)
 		}
 	}
 }
 
 var cookie string // of TestRoundTrips
 
-// raw reads a reply and returns it as it came.
+// raw reads a reply and returns it in the form in which it came.
 func raw(t *testing.T, r *bufio.Reader) string {
 	reply, err := readReply(r)
 	if err != nil {
@@ -817,8 +847,8 @@ func raw(t *testing.T, r *bufio.Reader) string {
 	return text
 }
 
-// BenchmarkRequest is a request through the whole handler, which reads its session or
-// changes it, with a thousand other sessions in Redis or a hundred thousand.
+// BenchmarkRequest measures a request through the whole handler. It reads its session or
+// changes it, with a thousand or a hundred thousand other sessions in Redis.
 func BenchmarkRequest(b *testing.B) {
 	r := startRedis(b, "--appendonly", "no")
 	for _, others := range []int{1_000, 100_000} {
@@ -831,8 +861,8 @@ func BenchmarkRequest(b *testing.B) {
 		} {
 			b.Run(fmt.Sprintf("%s/%d", what, others), func(b *testing.B) {
 				for b.Loop() {
-					if visit(m, cookie, use).StatusCode != 200 {
-						b.Fatal("not answered")
+					if status := visit(m, cookie, use).StatusCode; status != 200 {
+						b.Fatalf("status %d, want 200", status)
 					}
 				}
 			})
@@ -840,6 +870,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
+// fill saves n sessions of a thousand owners.
 func fill(b *testing.B, s *Store, n int) {
 	data := []byte(`{"visits":1,"username":"ada"}`)
 	var wg sync.WaitGroup

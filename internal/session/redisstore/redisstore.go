@@ -10,15 +10,15 @@
 // stored, and change it: give Redis a password and a network of its own, or TLS.
 //
 // One command loads a session, and one script saves it. The script compares
-// versions, writes the record, says when it expires and brings the owner's index
-// up to date, and Redis runs nothing else at the same time. So any number of
-// processes on any number of machines may use one Redis. Every key expires, and
-// Redis removes what has expired: nothing sweeps here. The clock of Redis measures
-// how long a record lives, from when it was saved.
+// versions, writes the record, sets its deadline and brings the owner's index up to
+// date. Redis runs nothing else at the same time. So any number of processes on any
+// number of machines may use one Redis. Every key expires, and Redis removes what has
+// expired, so this store has no sweeper. The clock of Redis measures how long a record
+// lives, from when it was saved.
 //
-// What survives a restart is for Redis to decide. By default it takes a snapshot
-// now and then, of a site with few visitors once an hour. A crash takes the sessions
-// since the last one, and brings back those that have ended since. With
+// The settings of Redis decide what survives a restart. By default it takes a snapshot
+// now and then: once an hour for a site with few visitors. A crash takes the sessions
+// since the last snapshot, and brings back those that have ended since. With
 //
 //	appendonly yes
 //	maxmemory-policy noeviction
@@ -29,18 +29,18 @@
 //
 // A replica that takes over may lack the last saves, logouts among them. A master
 // that was cut off from its replicas does not know that one of them took over, and
-// goes on saving what the new master never sees. With
+// still saves records, which the new master never sees. With
 //
 //	min-replicas-to-write 1
 //	min-replicas-max-lag 10
 //
 // such a master refuses saves after ten seconds, so a visitor sees an error page and
-// not a logout that will be lost. It still answers loads. So let a failover move the
-// name in the URL to the new master: a connection is used for a minute at most, and
-// the next one asks for the address again.
+// not a logout that will be lost. It still serves loads. So let a failover move the
+// name in the URL to the new master. A connection is used for a maximum of one minute,
+// and the next one looks up the address again.
 //
-// While Redis is down or slow, every call fails when its context ends. When Redis
-// works again, so do the calls. The store is for one Redis: it does not follow a
+// While Redis is down or slow, every call fails when its context ends. The calls work
+// again when Redis does. The store is for one Redis, because it does not follow a
 // cluster's redirections.
 //
 // Read this file first, then list.go, pool.go (connections) and resp.go (the protocol).
@@ -61,8 +61,8 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// maxRecord is how many bytes a record's values and owner may have: less than a
-// reply may, so that what was saved can be loaded.
+// maxRecord is the maximum number of bytes in a record's values and owner. It is less
+// than a reply's maximum, so that a record that was saved can be loaded.
 const maxRecord = 16 << 20
 
 // Store is a [session.Store] in Redis.
@@ -77,11 +77,10 @@ type Store struct {
 //	redis://[user:password@]host[:6379][/0][?prefix=session]
 //	rediss://…  the same over TLS, with a certificate that this system trusts
 //
-// The number is the database's. The prefix is what the names of all keys begin
-// with: sites that share a database each have a prefix, or one would list
-// the sessions of the other's users. New does not connect, so a site can start
-// before its Redis does. The error does not repeat the URL, which may hold a
-// password.
+// The number is the database's. The names of all keys begin with the prefix. Sites that
+// share a database must have different prefixes, because otherwise one would list the
+// sessions of the other's users. New does not connect, so a site can start before its
+// Redis does. The error does not repeat the URL, because it may have a password.
 func New(rawURL string) (*Store, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -92,10 +91,10 @@ func New(rawURL string) (*Store, error) {
 	case u.Scheme == "rediss":
 		s.pool.tls = &tls.Config{ServerName: u.Hostname()}
 	case u.Scheme != "redis":
-		return nil, errors.New("session: redisstore: the URL begins with neither redis:// nor rediss://")
+		return nil, errors.New("session: redisstore: the URL must begin with redis:// or rediss://")
 	}
 	if u.Hostname() == "" {
-		return nil, errors.New("session: redisstore: the URL names no host")
+		return nil, errors.New("session: redisstore: the URL must name a host")
 	}
 	s.pool.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "6379"))
 	if s.pool.greeting, err = greeting(u); err != nil {
@@ -110,8 +109,8 @@ func New(rawURL string) (*Store, error) {
 	return s, nil
 }
 
-// greeting returns what a new connection says first: who it is, and which database
-// it wants.
+// greeting returns the commands that a new connection sends first. They log in and select
+// the database.
 func greeting(u *url.URL) ([]command, error) {
 	var commands []command
 	password, given := u.User.Password()
@@ -128,15 +127,16 @@ func greeting(u *url.URL) ([]command, error) {
 	}
 	number := u.Path[1:]
 	if _, err := strconv.ParseUint(number, 10, 31); err != nil {
-		return nil, errors.New("session: redisstore: the URL's path is not the number of a database")
+		return nil, errors.New("session: redisstore: the URL's path must be the number of a database")
 	}
 	return append(commands, command{"SELECT", number}), nil
 }
 
-// safePrefix keeps prefixes apart: none is another one and a colon.
+// safePrefix matches a prefix without a colon, so that no prefix is another one and a
+// colon.
 var safePrefix = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// prefix returns the one setting that the URL's query may have.
+// prefix returns the prefix in the URL's query, which is its only setting.
 func prefix(u *url.URL) (string, error) {
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -145,28 +145,29 @@ func prefix(u *url.URL) (string, error) {
 	name := "session"
 	for key, values := range query {
 		if key != "prefix" || len(values) != 1 {
-			return "", errors.New("session: redisstore: the URL's query may hold one prefix and nothing else")
+			return "", errors.New("session: redisstore: the URL's query must have nothing but one prefix")
 		}
 		name = values[0]
 	}
 	if !safePrefix.MatchString(name) || u.Fragment != "" {
-		return "", errors.New("session: redisstore: a prefix has 1 to 64 letters, digits and _.- at the end of the URL")
+		return "", errors.New("session: redisstore: a prefix must have 1 to 64 letters, digits and _.- and must end the URL")
 	}
 	return name, nil
 }
 
-// Close closes the connections that are not in use, and each other one when its
-// call ends. Later calls fail with [net.ErrClosed]. It returns nil, and may be
+// Close closes the connections that are not in use. Each other connection closes when
+// its call ends. Later calls fail with [net.ErrClosed]. Close returns nil, and may be
 // called again.
 func (s *Store) Close() error {
 	s.pool.close()
 	return nil
 }
 
-// fields are what a record has, in the order in which Redis is asked for them. A
+// fields are the fields of a record, in the order in which the store asks for them. A
 // record of an earlier release has no ended. A list asks for all but the data.
 var fields = [...]string{"owner", "created", "used", "expires", "version", "ended", "data"}
 
+// inList is the number of fields that a list asks for.
 const inList = len(fields) - 1
 
 // Load implements [session.Store].
@@ -178,7 +179,7 @@ func (s *Store) Load(ctx context.Context, id string) (session.Record, error) {
 	return toRecord(id, replies[0], len(fields))
 }
 
-// get asks for the first n fields of a record.
+// get returns the command that asks for the first n fields of a record.
 func (s *Store) get(id string, n int) command {
 	return append(command{"HMGET", s.records + id}, fields[:n]...)
 }
@@ -222,12 +223,12 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 //
 // The script touches no other key, because some servers refuse a key that was not
 // declared. So the index of the owner before keeps an entry until the entry expires.
-// List compares the owner, so such an entry harms nothing.
+// List compares the owner, so such an entry does no harm.
 //
 // When Redis is full, it refuses a script that would write, unless the script has
 // written already. So the script removes a session that ends before it writes the
-// tombstone. It writes the index before the record: whatever Redis refuses, there is
-// no record that the index does not know.
+// tombstone. It writes the index before the record, so that no record is missing from
+// the index when Redis refuses one of the two.
 const save = `
 local version, id, now, expires, ttl = unpack(ARGV, 1, 5)
 local data, owner, created, used, expires_ns, next_version, ended, now_ns = unpack(ARGV, 6, 13)
@@ -271,7 +272,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 }
 
 // ask runs commands that may run twice. After a restart of Redis a connection is dead,
-// and only its next use shows that: the second try has a new connection.
+// and only its next use shows that. So ask tries once more, with a new connection.
 func (s *Store) ask(ctx context.Context, commands ...command) ([]any, error) {
 	replies, err := s.pool.do(ctx, commands...)
 	if _, refused := errors.AsType[serverError](err); err == nil || refused || ctx.Err() != nil {
@@ -280,7 +281,7 @@ func (s *Store) ask(ctx context.Context, commands ...command) ([]any, error) {
 	return s.pool.do(ctx, commands...)
 }
 
-// unexpected is the error of a reply that is not what the command returns.
+// unexpected returns the error for a reply that the command does not have.
 func unexpected(reply any) error {
 	if no, ok := reply.(serverError); ok {
 		return no
@@ -288,8 +289,8 @@ func unexpected(reply any) error {
 	return errProtocol
 }
 
-// toRecord reads the n fields that get asked for. If all are missing, there is no
-// record.
+// toRecord returns the record of a reply to [Store.get] with n fields. If all fields are
+// missing, it returns [session.ErrNotFound].
 func toRecord(id string, reply any, n int) (session.Record, error) {
 	if no, ok := reply.(serverError); ok && no.wrongType() {
 		return session.Record{}, session.ErrCorrupt
@@ -330,7 +331,8 @@ func toRecord(id string, reply any, n int) (session.Record, error) {
 	return rec, nil
 }
 
-// milliseconds rounds up, because a record must not expire before its time.
+// milliseconds returns a time in milliseconds. It rounds up, because a record must not
+// expire before its deadline.
 func milliseconds(nanoseconds int64) string {
 	const ms = int64(time.Millisecond)
 	n := nanoseconds / ms
@@ -340,7 +342,7 @@ func milliseconds(nanoseconds int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// flag returns how a record says yes or no.
+// flag returns a boolean as a record has it.
 func flag(b bool) string {
 	if b {
 		return "1"
@@ -348,10 +350,12 @@ func flag(b bool) string {
 	return "0"
 }
 
+// nanoseconds returns a time as a record has it.
 func nanoseconds(t time.Time) string {
 	return strconv.FormatInt(t.UnixNano(), 10)
 }
 
+// parseTime returns the time that nanoseconds wrote.
 func parseTime(nanoseconds string) (time.Time, error) {
 	n, err := strconv.ParseInt(nanoseconds, 10, 64)
 	return time.Unix(0, n), err

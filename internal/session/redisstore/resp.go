@@ -16,25 +16,25 @@ import (
 //
 //	*2\r\n $5\r\nHMGET\r\n $3\r\nkey\r\n      (without the spaces)
 //
-// A reply is a line, +OK, -ERR text or :1, or a string or an array with its
-// length before it, where -1 is nothing at all.
+// A reply is a line, such as +OK, -ERR text or :1, or a string or an array with its
+// length before it. The length -1 means that there is no string or array.
 
-// What a peer may make this process keep, whatever it says.
+// These limit how much memory a peer can take.
 const (
 	maxReply = maxRecord + 1<<16 // bytes of one reply
 	maxLine  = 4096              // bytes of a line
 	maxDepth = 4                 // arrays in arrays
 )
 
-// errProtocol is returned for what is no reply, or not the reply to the command.
+// errProtocol is the error for bytes that are not a reply, or not a reply to the command.
 var errProtocol = errors.New("session: redisstore: the server does not speak as Redis does")
 
 // serverError is a reply that refuses a command.
 type serverError string
 
-// Error begins with the server's word for the kind of error, and ends before the
-// first quotation mark of any kind. What a server quotes can be a value, a password
-// or an owner, and errors go to the log.
+// Error returns the server's text up to the first quotation mark of any kind. The text
+// begins with the server's word for the kind of error. Error leaves out what a server
+// quotes, because it can be a value, a password or an owner, and errors go to the log.
 func (e serverError) Error() string {
 	text := string(e)
 	if i := strings.IndexFunc(text, isQuote); i >= 0 {
@@ -50,7 +50,7 @@ func isQuote(r rune) bool {
 	return unicode.Is(unicode.Quotation_Mark, r) || strings.ContainsRune("`´", r) || r == utf8.RuneError
 }
 
-// wrongType reports whether the key holds something else than the command is for.
+// wrongType reports whether the key has another type than the command is for.
 func (e serverError) wrongType() bool { return strings.HasPrefix(string(e), "WRONGTYPE ") }
 
 // full reports whether the server has no memory left for the command.
@@ -65,8 +65,8 @@ func (e serverError) leavesConnection() bool { return e.wrongType() || e.full() 
 // command is a command's name and its arguments.
 type command []string
 
-// write sends the command, or keeps it in the writer's buffer. A writer's error
-// stays until it is flushed.
+// write writes the command to w. It ignores errors, because w.Flush returns the first of
+// them.
 func (c command) write(w *bufio.Writer) {
 	header := func(kind byte, n int) {
 		w.WriteByte(kind)
@@ -87,13 +87,14 @@ func readReply(r *bufio.Reader) (any, error) {
 	return p.reply(maxDepth)
 }
 
-// parser reads one reply. It keeps no more than what has come, and not more than
-// left: a length is a claim.
+// parser reads one reply. It takes memory for the bytes that have come, up to left, and
+// never for a length, because a length is only a claim.
 type parser struct {
 	r    *bufio.Reader
 	left int // bytes that the reply may still have
 }
 
+// reply reads a reply in which arrays may be nested depth deep.
 func (p *parser) reply(depth int) (any, error) {
 	line, err := p.line()
 	if err != nil {
@@ -130,13 +131,14 @@ func (p *parser) line() (string, error) {
 	return string(text), nil
 }
 
-// take reports whether the reply may have n more bytes.
+// take counts n more bytes, and reports whether the reply may have them.
 func (p *parser) take(n int) bool {
 	p.left -= n
 	return p.left >= 0
 }
 
-// parseInt reads a number that has one spelling.
+// parseInt returns the number in a text. It refuses any other spelling than Redis's, such
+// as 01.
 func parseInt(text string) (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || strconv.FormatInt(n, 10) != text {
@@ -145,7 +147,7 @@ func parseInt(text string) (int64, error) {
 	return n, nil
 }
 
-// bulk reads a string of which the length came.
+// bulk reads a string after its length.
 func (p *parser) bulk(length string) (any, error) {
 	n, err := parseInt(length)
 	if n == -1 && err == nil {
@@ -168,7 +170,7 @@ func (p *parser) bulk(length string) (any, error) {
 	return text.String(), nil
 }
 
-// array reads the replies that an array is made of.
+// array reads the elements of an array after its length.
 func (p *parser) array(length string, depth int) (any, error) {
 	n, err := parseInt(length)
 	if n == -1 && err == nil {

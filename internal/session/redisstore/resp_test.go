@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 )
 
+// parse returns the reply that a text is.
 func parse(text string) (any, error) {
 	return readReply(bufio.NewReaderSize(strings.NewReader(text), maxLine))
 }
@@ -30,14 +33,16 @@ func TestReplies(t *testing.T) {
 		"*3\r\n$1\r\na\r\n$-1\r\n:2\r\n":    []any{"a", nil, int64(2)},
 		"*1\r\n*1\r\n*1\r\n*1\r\n+deep\r\n": []any{[]any{[]any{[]any{"deep"}}}},
 	} {
-		got, err := parse(text)
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%q is %#v, %v, want %#v", text, got, err, want)
-		}
+		t.Run(strconv.Quote(text), func(t *testing.T) {
+			got, err := parse(text)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%#v, %v, want %#v", got, err, want)
+			}
+		})
 	}
 }
 
-func TestWhatIsNoReplyIsRefused(t *testing.T) {
+func TestTextThatIsNotAReplyIsRefused(t *testing.T) {
 	for _, text := range []string{
 		"\r\n", "\n", "OK\r\n", "+OK\n", "?1\r\n", "_\r\n", ",1.5\r\n", "#t\r\n",
 		":\r\n", ":1a\r\n", ":+1\r\n", ":01\r\n", ":-0\r\n", ": 1\r\n", ":99999999999999999999\r\n",
@@ -51,7 +56,7 @@ func TestWhatIsNoReplyIsRefused(t *testing.T) {
 	}
 }
 
-func TestReplyThatIsCutIsNone(t *testing.T) {
+func TestReplyThatIsCutIsAnError(t *testing.T) {
 	whole := "*4\r\n$5\r\nhello\r\n:12\r\n+OK\r\n*1\r\n$0\r\n\r\n"
 	if _, err := parse(whole); err != nil {
 		t.Fatal(err)
@@ -63,8 +68,8 @@ func TestReplyThatIsCutIsNone(t *testing.T) {
 	}
 }
 
-// What a reply may take is counted over all its parts.
-func TestReplyHasABound(t *testing.T) {
+// The maximum of a reply is counted over all its parts.
+func TestReplyHasAMaximum(t *testing.T) {
 	for text, fits := range map[string]bool{
 		"$4\r\nabcd\r\n":                       true,
 		"$5\r\nabcde\r\n":                      false,
@@ -73,10 +78,12 @@ func TestReplyHasABound(t *testing.T) {
 		"+abcdefg\r\n":                         true,
 		"+abcdefgh\r\n":                        false,
 	} {
-		p := parser{bufio.NewReaderSize(strings.NewReader(text), maxLine), 10}
-		if _, err := p.reply(maxDepth); fits != (err == nil) {
-			t.Errorf("%q within 10 bytes: %v", text, err)
-		}
+		t.Run(strconv.Quote(text), func(t *testing.T) {
+			p := parser{bufio.NewReaderSize(strings.NewReader(text), maxLine), 10}
+			if _, err := p.reply(maxDepth); fits != (err == nil) {
+				t.Errorf("within 10 bytes: %v, want that it fits: %t", err, fits)
+			}
+		})
 	}
 	big := strings.Repeat("a", maxRecord)
 	if _, err := parse("$16777216\r\n" + big + "\r\n"); err != nil {
@@ -84,17 +91,17 @@ func TestReplyHasABound(t *testing.T) {
 	}
 }
 
-// A length is a claim: memory is taken for what comes.
+// A length is only a claim. The parser takes memory for the bytes that come.
 func TestClaimedLengthTakesNoMemory(t *testing.T) {
 	for _, text := range []string{"$16000000\r\nabc", "*16000000\r\n+a\r\n"} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		if _, err := parse(text); err == nil {
-			t.Errorf("%q is a reply", text)
+			t.Errorf("%q: no error, want one", text)
 		}
 		runtime.ReadMemStats(&after)
 		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
-			t.Errorf("%q took %d bytes", text, n)
+			t.Errorf("%q took %d bytes, want a maximum of %d", text, n, 1<<20)
 		}
 	}
 }
@@ -109,7 +116,7 @@ func TestCommandSaysItsLengths(t *testing.T) {
 	}
 }
 
-// What a server quotes may be a value, a password or an owner.
+// A server may quote a value, a password or an owner.
 func TestServerErrorQuotesNothing(t *testing.T) {
 	for text, want := range map[string]string{
 		"WRONGPASS invalid username-password pair":                                      `"WRONGPASS invalid username-password pair"`,
@@ -130,14 +137,16 @@ func TestServerErrorQuotesNothing(t *testing.T) {
 		"OOM command not allowed when used memory > 'maxmemory'. script: f, on @user:1": `"OOM command not allowed when used memory > "`,
 		"ERR \x1b[31m" + strings.Repeat("x", 1000):                                      `"ERR \x1b[31m` + strings.Repeat("x", 91) + `"`,
 	} {
-		if got := serverError(text).Error(); got != "session: redisstore: the server says "+want {
-			t.Errorf("%q is shown as %q, want %s", text, got, want)
-		}
+		t.Run(fmt.Sprintf("%.60q", text), func(t *testing.T) {
+			if got := serverError(text).Error(); got != "session: redisstore: the server says "+want {
+				t.Errorf("the error is %q, want %s", got, want)
+			}
+		})
 	}
 }
 
-// FuzzReply holds the parser to what a command is: what it reads as an array of
-// strings, written again, is what it read.
+// FuzzReply writes each array of strings that the parser reads as a command again. The
+// bytes must be the same.
 func FuzzReply(f *testing.F) {
 	for _, text := range []string{
 		"+OK\r\n", "-ERR no\r\n", ":1\r\n", "$-1\r\n", "$3\r\nabc\r\n", "*2\r\n$1\r\na\r\n$0\r\n\r\n", "*1\r\n*-1\r\n", "$9\r\nab", "*9\r\n",
@@ -161,14 +170,14 @@ func FuzzReply(f *testing.F) {
 			words = append(words, word)
 		}
 		if len(words) == 0 || bytes.Contains(text, []byte("+")) {
-			return // no array, or one with another spelling of strings
+			return // it is not an array, or has strings in the form of lines
 		}
 		var b bytes.Buffer
 		w := bufio.NewWriter(&b)
 		words.write(w)
 		w.Flush()
 		if read := text[:len(text)-rest.Len()-r.Buffered()]; !bytes.Equal(b.Bytes(), read) {
-			t.Errorf("%q was read as %q", read, b.Bytes())
+			t.Errorf("the command is %q, want %q as it was read", b.Bytes(), read)
 		}
 	})
 }

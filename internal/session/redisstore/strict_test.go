@@ -12,8 +12,8 @@ import (
 	"example.com/sessions/internal/session/storetest"
 )
 
-// prelude comes before a script, and refuses every key that the script has not
-// declared, as Dragonfly, kvrocks and a cluster do.
+// prelude is put before a script. It refuses every key that the script has not declared,
+// as Dragonfly, kvrocks and a cluster do.
 const prelude = `
 local redis = (function(real)
 	local declared = {}
@@ -39,7 +39,7 @@ func startStrict(t *testing.T) (address string) {
 	return listen(t, func() string { return r.addr }, func(client, backend net.Conn) { beStrict(t, client, backend) })
 }
 
-// beStrict passes commands on, and replies as they come.
+// beStrict passes on commands, with the prelude before each script, and replies.
 func beStrict(t *testing.T, client, backend net.Conn) {
 	go func() { io.Copy(client, backend); client.Close() }()
 	w := bufio.NewWriter(backend)
@@ -56,14 +56,14 @@ func beStrict(t *testing.T, client, backend net.Conn) {
 		case c[0] == "EVAL":
 			c[1] = prelude + c[1]
 		case strings.HasPrefix(c[0], "EVAL"), strings.HasPrefix(c[0], "FCALL"):
-			t.Errorf("%s is not checked for undeclared keys", c[0])
+			t.Errorf("the store sent %s, want only EVAL, which is checked for undeclared keys", c[0])
 		}
 		c.write(w)
 	}
 }
 
-// TestStrictServer holds the store to what it promises on a server that refuses keys
-// which a script has not declared.
+// TestStrictServer runs the tests of a store on a server that refuses keys which a script
+// has not declared.
 func TestStrictServer(t *testing.T) {
 	addr := startStrict(t)
 	s := connectTo(t, "", addr, "")
@@ -74,15 +74,18 @@ func TestStrictServer(t *testing.T) {
 		"redis.pcall('DEL', 'other') return 1":                      true,
 		"return redis.call('HGET', 'session:owner:' .. 'ada', 'x')": true,
 	} {
-		_, err := s.pool.do(t.Context(), command{"EVAL", script, "1", "key"})
-		if (err != nil) != refused {
-			t.Errorf("%s: %v, want refused: %t", script, err, refused)
-		}
+		t.Run(script, func(t *testing.T) {
+			_, err := s.pool.do(t.Context(), command{"EVAL", script, "1", "key"})
+			if (err != nil) != refused {
+				t.Errorf("%v, want that it is refused: %t", err, refused)
+			}
+		})
 	}
 	storetest.Run(t, func(t *testing.T) session.Store { return connectTo(t, "", addr, "") })
 }
 
-// TestStrictServerEndsSessions: an owner who comes and goes, a logout, End and Revoke.
+// TestStrictServerEndsSessions ends sessions after a change of owner, and by a logout,
+// End and Revoke.
 func TestStrictServerEndsSessions(t *testing.T) {
 	m := newManager(t, connectTo(t, "", startStrict(t), ""), time.Second)
 	for what, end := range map[string]func(cookie, id string) error{
@@ -94,22 +97,24 @@ func TestStrictServerEndsSessions(t *testing.T) {
 		"End":      func(_, id string) error { return m.End(t.Context(), "ada", id) },
 		"Revoke":   func(_, _ string) error { return m.Revoke(t.Context(), "ada") },
 	} {
-		cookie, id := begin(t, m), ""
-		visit(m, cookie, func(s *session.Session) { s.SetOwner("ada"); id = s.ID() })
-		if err := end(cookie, id); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-		answer := visit(m, cookie, func(s *session.Session) {
-			if !s.IsNew() {
-				t.Errorf("%s: the session still opens", what)
+		t.Run(what, func(t *testing.T) {
+			cookie, id := begin(t, m), ""
+			visit(m, cookie, func(s *session.Session) { s.SetOwner("ada"); id = s.ID() })
+			if err := end(cookie, id); err != nil {
+				t.Errorf("the end: %v", err)
+			}
+			response := visit(m, cookie, func(s *session.Session) {
+				if !s.IsNew() {
+					t.Error("the session still opens, want a new one")
+				}
+			})
+			if response.StatusCode != 200 {
+				t.Errorf("the next request: status %d, want 200", response.StatusCode)
+			}
+			records, err := m.Sessions(t.Context(), "ada")
+			if err != nil || len(records) != 0 {
+				t.Errorf("ada's sessions are %v, %v, want none", records, err)
 			}
 		})
-		if answer.StatusCode != 200 {
-			t.Errorf("%s: then the visitor is answered %d, want 200", what, answer.StatusCode)
-		}
-		records, err := m.Sessions(t.Context(), "ada")
-		if err != nil || len(records) != 0 {
-			t.Errorf("%s: ada's sessions are %v, %v, want none", what, records, err)
-		}
 	}
 }

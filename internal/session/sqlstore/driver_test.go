@@ -14,25 +14,24 @@ import (
 	"testing"
 )
 
-// database is a driver that knows the statements of this package by their text,
-// keeps the table in memory, records what it is asked, and fails when told to.
+// database is a driver that knows the statements of this package by their text. It
+// stores the table in memory, records the statements, and fails when a test wants it.
 type database struct {
 	mu    sync.Mutex
 	table map[string]row
 	asked []call
 	open  int  // result sets that have not been closed
-	old   bool // the table is that of the release before the column ended
+	old   bool // the table lacks the column ended, as in an earlier release
 	stall int  // a result set hangs after so many rows, if not 0
 
-	// fault, if there is one, is called before a statement, BEGIN, COMMIT and
-	// ROLLBACK, and before the row after the last (END). What it returns is what
-	// goes wrong.
+	// fault, if it is not nil, is called before each statement, BEGIN, COMMIT and
+	// ROLLBACK, and after the last row (END). Its error is the statement's.
 	fault func(ctx context.Context, statement string) error
-	// blind has RowsAffected fail.
+	// blind makes RowsAffected fail.
 	blind bool
 }
 
-// row has the columns in the order of load. Those of list are all but the last.
+// row has the columns in the order of load. List has all but the last.
 type row [8]driver.Value
 
 const (
@@ -62,14 +61,14 @@ func newDatabase(t testing.TB) (*database, *sql.DB) {
 	return d, db
 }
 
-// fail sets what goes wrong from now on.
+// fail sets the fault.
 func (d *database) fail(fault func(ctx context.Context, statement string) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fault = fault
 }
 
-// begin records a statement, and returns what goes wrong with it.
+// begin records a statement, and returns the fault's error.
 func (d *database) begin(ctx context.Context, statement string, args []driver.NamedValue) error {
 	c := call{statement: statement}
 	for _, arg := range args {
@@ -88,7 +87,7 @@ func (d *database) begin(ctx context.Context, statement string, args []driver.Na
 	return fault(ctx, statement)
 }
 
-// calls returns what the database was asked since the last time.
+// calls returns the statements since the last call of calls, with their arguments.
 func (d *database) calls() []call {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -97,7 +96,7 @@ func (d *database) calls() []call {
 	return asked
 }
 
-// statements returns the texts of what the database was asked since the last time.
+// statements returns the texts of the statements since the last call of calls.
 func (d *database) statements() []string {
 	var texts []string
 	for _, c := range d.calls() {
@@ -143,6 +142,7 @@ func (d *database) put(args []driver.NamedValue, version int64) int64 {
 	return 1
 }
 
+// sweep removes up to sweepStep expired rows, and returns how many.
 func (d *database) sweep(now int64) int64 {
 	removed := int64(0)
 	for id, r := range d.table {
@@ -154,8 +154,8 @@ func (d *database) sweep(now int64) int64 {
 	return removed
 }
 
-// find returns the rows that a statement finds. It also finds a row whose time to
-// expire is not a number.
+// find returns the rows that a statement finds. It also finds a row whose expires is not
+// a number.
 func (d *database) find(statement string, args []driver.NamedValue) (found [][]driver.Value) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -183,7 +183,7 @@ func (d *database) live(column int, args []driver.NamedValue, n int) (found [][]
 	return found
 }
 
-// Connect and Driver are [driver.Connector].
+// Connect and Driver implement [driver.Connector].
 func (d *database) Connect(context.Context) (driver.Conn, error) { return conn{d}, nil }
 func (d *database) Driver() driver.Driver                        { return nil }
 
@@ -219,6 +219,7 @@ func (c conn) QueryContext(ctx context.Context, statement string, args []driver.
 	return &resultSet{ctx: ctx, d: c.d, names: names, rows: c.d.find(statement, args)}, nil
 }
 
+// opened counts n more open result sets.
 func (d *database) opened(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -270,20 +271,23 @@ func (r *resultSet) Next(values []driver.Value) error {
 	return io.EOF
 }
 
-// errBroken is what goes wrong.
+// errBroken is the error of a database that fails.
 var errBroken = errors.New("broken")
 
-// mustBeIdle reports connections and result sets that were not given back.
+// mustBeIdle fails the test if a connection or a result set was not given back.
 func (d *database) mustBeIdle(t testing.TB, what string, db *sql.DB) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n := db.Stats().InUse; n != 0 || d.open != 0 {
-		t.Errorf("%s: %d connections in use, %d result sets open, want none", what, n, d.open)
+	if n := db.Stats().InUse; n != 0 {
+		t.Errorf("%s: %d connections in use, want none", what, n)
+	}
+	if d.open != 0 {
+		t.Errorf("%s: %d result sets open, want none", what, d.open)
 	}
 }
 
-// on returns a fault that goes wrong with a statement.
+// on returns a fault that returns err for one statement.
 func on(statement string, err error) func(context.Context, string) error {
 	return func(_ context.Context, s string) error {
 		if s == statement {
@@ -293,7 +297,7 @@ func on(statement string, err error) func(context.Context, string) error {
 	}
 }
 
-// blocked is a fault that has every statement wait for the end of its context.
+// blocked is a fault that makes every statement wait for the end of its context.
 func blocked(ctx context.Context, _ string) error {
 	<-ctx.Done()
 	return fmt.Errorf("interrupted: %w", ctx.Err())

@@ -2,17 +2,17 @@
 // PostgreSQL, through database/sql. The program brings the driver:
 //
 //	id       text    the hash of the session ID, in hex
-//	data     bytes   the values, as JSON; of a tombstone, what the manager keeps there
+//	data     bytes   the values, as JSON; of a tombstone, what the manager stores there
 //	owner    text    whose session it is; '' for a stranger's
 //	created  bigint  when it began, in microseconds since 1970 (Unix time)
 //	used     bigint  when it was last saved
-//	expires  bigint  when it ends; the sweeper's index is on it
+//	expires  bigint  its deadline; the sweeper's index is on it
 //	version  bigint  counts the saves, from 1
 //	ended    boolean the record is a tombstone
 //
 // The table is named sessions. [Store.CreateTable] makes it, and adds the column
 // ended to the table of an earlier release, so call it each time the program starts.
-// Processes of the earlier release go on working with the new table.
+// Processes of the earlier release still work with the new table.
 //
 // The ids are hashes, and no one can get a session ID back from its hash. So a stolen
 // copy of the table opens no session, but anyone who has it can read what visitors
@@ -25,13 +25,13 @@
 // number of its processes may share it: for SQLite on one machine, in a file on a
 // local disk and not on a network file system, and for PostgreSQL on any number of
 // machines. A save is one statement that compares the version and swaps, so leave
-// PostgreSQL at READ COMMITTED, its default. Times are those of the program and not of
-// the database: keep the clocks of the machines together, because a clock that is
-// ahead ends sessions early.
+// PostgreSQL at READ COMMITTED, its default. Times come from the program's clock and
+// not from the database's. So set the clocks of all machines to the same time, because a
+// clock that is ahead ends sessions early.
 //
-// What was saved survives what the database says its commits survive. An error leaves
-// one doubt: if the connection breaks after the database was asked, the record may be
-// the old one or the new one. A call ends with its context if the driver supports that.
+// A save survives what the database's commits survive. An error leaves one doubt: if the
+// connection breaks after a statement was sent, the record may be the old one or the new
+// one. A call ends with its context if the driver supports that.
 //
 // What to set on the [sql.DB]:
 //
@@ -51,14 +51,14 @@
 //     a failover moves the name, because a server that was cut off still opens sessions
 //     that ended elsewhere. A DELETE needs room for PostgreSQL's log, so watch the disk.
 //
-// To back up, use what the database has for it (VACUUM INTO or sqlite3's .backup,
-// pg_dump), because a copy of the files of a running database may be torn. A restored
-// backup brings back sessions that have ended since. DELETE FROM sessions ends all. To
-// watch: how many rows there are, and how old the oldest expires is. If that is more
-// than some minutes old, the sweeper fails or cannot keep up.
+// To back up, use the database's own command (VACUUM INTO or sqlite3's .backup, pg_dump),
+// because a copy of the files of a running database may be torn. A restored backup brings
+// back sessions that have ended since. DELETE FROM sessions ends all. Watch the number of
+// rows, and the oldest expires. If it is more than some minutes old, the sweeper fails or
+// cannot keep up.
 //
-// Read this file first, then statements.go (all the SQL there is) and sweep.go
-// (removes what has expired).
+// Read this file first, then statements.go (all SQL) and sweep.go (removes what has
+// expired).
 package sqlstore
 
 import (
@@ -74,8 +74,8 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// maxText is how many bytes an owner may have. In PostgreSQL an entry of an index has at
-// most a third of a page, 2704 bytes.
+// maxText is the maximum number of bytes in an owner. In PostgreSQL the maximum of an
+// entry of an index is a third of a page, 2704 bytes.
 const maxText = 2000
 
 // Store is a [session.Store] in a table.
@@ -98,7 +98,7 @@ func New(db *sql.DB, d Dialect) *Store {
 }
 
 // Close stops the sweeper and waits for it. Close leaves the database open, and calls
-// of the store go on working. Close returns nil, and may be called again.
+// of the store still work. Close returns nil, and may be called again.
 func (s *Store) Close() error {
 	s.cancel()
 	<-s.swept
@@ -106,9 +106,9 @@ func (s *Store) Close() error {
 }
 
 // CreateTable makes the table and its indexes, or brings the table of an earlier
-// release up to date. It leaves alone what is there already, so a program may call
-// it each time it starts, on several machines at the same time. The error is the
-// database's, and then CreateTable may be called again.
+// release up to date. It changes nothing that is up to date, so a program may call it
+// each time it starts, on several machines at the same time. If CreateTable returns an
+// error, which is the database's, it may be called again.
 //
 // Adding a column waits until all running transactions that use the table have
 // ended, so do not start a new release while a backup runs.
@@ -120,8 +120,8 @@ func (s *Store) CreateTable(ctx context.Context) error {
 	return failure(s.transact(ctx, func(tx *sql.Tx) error { return s.upgrade(ctx, tx) }))
 }
 
-// upgrade adds to a table what it lacks. It looks after it has the lock, because two
-// processes that look first could both add the column.
+// upgrade adds the column and the indexes that a table lacks. It takes the lock before it
+// looks, because two processes that look first could both add the column.
 func (s *Store) upgrade(ctx context.Context, tx *sql.Tx) error {
 	if err := execAll(ctx, tx, s.statements.lock); err != nil {
 		return err
@@ -151,6 +151,7 @@ func (s *Store) transact(ctx context.Context, do func(tx *sql.Tx) error) error {
 	return tx.Commit()
 }
 
+// execAll runs the statements one after the other, up to the first error.
 func execAll(ctx context.Context, tx *sql.Tx, statements ...string) error {
 	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
@@ -201,7 +202,7 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 // Delete implements [session.Store].
 func (s *Store) Delete(ctx context.Context, id string) error {
 	if !isText(id) {
-		return ctx.Err() // there is none
+		return ctx.Err() // no such record exists
 	}
 	_, err := s.exec(ctx, remove, id)
 	return err
@@ -211,7 +212,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 // because such a record opens no session.
 func (s *Store) List(ctx context.Context, owner string) ([]session.Record, error) {
 	if !isText(owner) {
-		return nil, ctx.Err() // there are none
+		return nil, ctx.Err() // no such records exist
 	}
 	records, err := s.query(ctx, list, owner, now())
 	if errors.Is(err, session.ErrCorrupt) {
@@ -238,21 +239,21 @@ func (s *Store) query(ctx context.Context, statement string, args ...any) ([]ses
 		}
 		corrupt = cmp.Or(corrupt, err)
 	}
-	switch err := rows.Err(); { // which may be why a row could not be read
+	switch err := rows.Err(); { // if not nil, it may be why a row could not be read
 	case err == nil:
 		return records, corrupt
 	case ctx.Err() != nil:
-		return records, failure(ctx.Err()) // the driver may have its own word for it
+		return records, failure(ctx.Err()) // because the driver may have an error of its own for it
 	default:
 		return nil, failure(err)
 	}
 }
 
-// scan returns the record of a row. It leaves out the driver's reason for not reading
-// one, because that may quote what a visitor stored.
+// scan returns the record of a row. Its error leaves out the driver's reason, because
+// that may quote what a visitor stored.
 func scan(rows *sql.Rows, withData bool) (session.Record, error) {
 	var rec session.Record
-	var data sql.Null[[]byte] // which tells NULL from no bytes
+	var data sql.Null[[]byte] // it tells NULL from no bytes
 	var created, used, expires int64
 	columns := []any{&rec.ID, &rec.Owner, &created, &used, &expires, &rec.Version, &rec.Ended}
 	if withData {
@@ -266,7 +267,7 @@ func scan(rows *sql.Rows, withData bool) (session.Record, error) {
 	return rec, nil
 }
 
-// exec returns how many rows a statement changed.
+// exec runs a statement, and returns how many rows it changed.
 func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64, error) {
 	result, err := s.db.ExecContext(ctx, statement, args...)
 	if err != nil {
@@ -282,10 +283,12 @@ func isText(text string) bool {
 	return len(text) <= maxText && utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }
 
+// now returns the time as a row has it.
 func now() int64 {
 	return time.Now().UnixMicro()
 }
 
+// failure returns err with the store's prefix, or nil.
 func failure(err error) error {
 	if err == nil {
 		return nil

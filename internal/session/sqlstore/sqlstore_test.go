@@ -23,8 +23,8 @@ import (
 	"example.com/sessions/internal/session/storetest"
 )
 
-// The table of these tests is a driver's that they bring along. The real ones are
-// in testdata/drivers.
+// The database of these tests is a driver in this package. The tests with real databases
+// are in testdata/drivers.
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) session.Store {
 		_, db := newDatabase(t)
@@ -49,12 +49,13 @@ func newStore(t testing.TB, dialect Dialect) (*Store, *database) {
 	return s, d
 }
 
-// record returns one of ada's that lives an hour.
+// record returns a record of ada's that expires in an hour.
 func record(version int64) session.Record {
 	now := time.Now()
 	return session.Record{Data: []byte(`{}`), Owner: "ada", Created: now, Used: now, Expires: now.Add(time.Hour), Version: version}
 }
 
+// mustBe fails the test unless err is the error that is wanted.
 func mustBe(t testing.TB, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
@@ -62,8 +63,8 @@ func mustBe(t testing.TB, what string, err, want error) {
 	}
 }
 
-// operations are all that a manager asks of a store. A record "a" of version 1 is
-// there.
+// operations are all calls that a manager makes of a store. The store must have a record
+// "a" of version 1.
 var operations = map[string]func(ctx context.Context, s *Store) error{
 	"Load":   func(ctx context.Context, s *Store) error { _, err := s.Load(ctx, "a"); return err },
 	"create": func(ctx context.Context, s *Store) error { return s.Save(ctx, rand.Text(), record(0)) },
@@ -87,8 +88,8 @@ func each(t *testing.T, test func(t *testing.T, call func(context.Context) error
 	}
 }
 
-// TestStatementsAreConstants has IDs and owners that would be SQL if they were
-// part of a statement.
+// TestStatementsAreConstants has IDs and owners that would change a statement if they
+// were part of it.
 func TestStatementsAreConstants(t *testing.T) {
 	for _, dialect := range []Dialect{SQLite, Postgres} {
 		s, d := newStore(t, dialect)
@@ -117,19 +118,19 @@ func TestStatementsAreConstants(t *testing.T) {
 			use(hostile(), hostile())
 		}
 		if got := distinct(d); !slices.Equal(got, want) {
-			t.Errorf("dialect %d: hostile names make %d statements, others %d: %q", dialect, len(got), len(want), got)
+			t.Errorf("dialect %d: hostile names make the statements %q, want those of other names, %q", dialect, got, want)
 		}
 	}
 }
 
-// distinct returns the statements that the database was asked, each once.
+// distinct returns the statements since the last call of calls, each once.
 func distinct(d *database) []string {
 	texts := d.statements()
 	slices.Sort(texts)
 	return slices.Compact(texts)
 }
 
-// To SQLite $1 is a name, and drivers that bind by place need the names in order.
+// To SQLite $1 is a name. Drivers that bind by place need the names in order.
 func TestParametersAreNumberedAsTheyFirstOccur(t *testing.T) {
 	statements := []string{load, list, insert, update, remove, dialects[SQLite].sweep, dialects[Postgres].sweep}
 	for _, statement := range statements {
@@ -137,23 +138,23 @@ func TestParametersAreNumberedAsTheyFirstOccur(t *testing.T) {
 		for _, match := range regexp.MustCompile(`\$(\d+)`).FindAllStringSubmatch(statement, -1) {
 			n := int(match[1][0] - '0')
 			if len(match[1]) > 1 || n > last+1 {
-				t.Errorf("$%s after $%d in %s", match[1], last, statement)
+				t.Errorf("$%s after $%d, want $%d next in %s", match[1], last, last+1, statement)
 			}
 			last = max(last, n)
 		}
 		if last == 0 {
-			t.Errorf("no parameter in %s", statement)
+			t.Errorf("no parameter, want some in %s", statement)
 		}
 	}
 	for _, d := range dialects {
 		if !strings.Contains(d.sweep, fmt.Sprintf("LIMIT %d", sweepStep)) {
-			t.Errorf("the limit is not %d in %s", sweepStep, d.sweep)
+			t.Errorf("want LIMIT %d in %s", sweepStep, d.sweep)
 		}
 	}
 }
 
-// TestTheSessionIDStaysInTheCookie: someone who reads the database, or the statements
-// in its log, can open no session.
+// TestTheSessionIDStaysInTheCookie: someone who reads the database, or the statements in
+// its log, cannot open a session.
 func TestTheSessionIDStaysInTheCookie(t *testing.T) {
 	s, d := newStore(t, SQLite)
 	m := newManager(t, s)
@@ -163,17 +164,17 @@ func TestTheSessionIDStaysInTheCookie(t *testing.T) {
 	visit(m, renewed.String(), (*session.Session).Clear)
 	calls := d.calls()
 	if len(calls) < 8 {
-		t.Fatalf("%d statements", len(calls))
+		t.Fatalf("%d statements, want 8 or more", len(calls))
 	}
 	for _, value := range []string{cookie.Value, renewed.Value} {
 		payload, _, _ := strings.Cut(value, ".")
 		id, err := base64.RawURLEncoding.DecodeString(payload)
 		if err != nil || len(id) < 26 {
-			t.Fatalf("session ID %q: %v", id, err)
+			t.Fatalf("session ID %q, %v, want 26 characters or more", id, err)
 		}
 		for _, c := range calls {
 			if all := fmt.Sprintf("%s", c); strings.Contains(all, string(id)) || strings.Contains(all, payload) {
-				t.Errorf("a session ID went to the database: %s", c)
+				t.Errorf("the database got %s, want no session ID in it", c)
 			}
 		}
 	}
@@ -200,28 +201,30 @@ func visit(m *session.Manager, cookie string, use func(*session.Session)) *http.
 	return w.Result()
 }
 
-// TestTextThatNoDatabaseHolds is the same for both dialects: it is refused before
-// the database sees it, and nothing is found under it.
-func TestTextThatNoDatabaseHolds(t *testing.T) {
+// TestTextThatNoDatabaseStores has text that one of the databases cannot store or index.
+// The store refuses it for both, before the database sees it.
+func TestTextThatNoDatabaseStores(t *testing.T) {
 	for what, text := range map[string]string{
 		"NUL": "a\x00b", "no UTF-8": "\xff", "too long for an index": strings.Repeat("o", maxText+1),
 	} {
-		s, d := newStore(t, SQLite)
-		rec := record(0)
-		rec.Owner = text
-		mustBe(t, what+" as owner", s.Save(t.Context(), "a", rec), session.ErrValue)
-		mustBe(t, what+" as ID", s.Save(t.Context(), text, record(0)), session.ErrValue)
-		_, err := s.Load(t.Context(), text)
-		mustBe(t, what+": Load", err, session.ErrNotFound)
-		if err := s.Delete(t.Context(), text); err != nil {
-			t.Errorf("%s: Delete: %v", what, err)
-		}
-		if records, err := s.List(t.Context(), text); err != nil || len(records) > 0 {
-			t.Errorf("%s: List = %v, %v", what, records, err)
-		}
-		if asked := d.statements(); len(asked) > 0 {
-			t.Errorf("%s: the database was asked %q", what, asked)
-		}
+		t.Run(what, func(t *testing.T) {
+			s, d := newStore(t, SQLite)
+			rec := record(0)
+			rec.Owner = text
+			mustBe(t, "Save with such an owner", s.Save(t.Context(), "a", rec), session.ErrValue)
+			mustBe(t, "Save with such an ID", s.Save(t.Context(), text, record(0)), session.ErrValue)
+			_, err := s.Load(t.Context(), text)
+			mustBe(t, "Load", err, session.ErrNotFound)
+			if err := s.Delete(t.Context(), text); err != nil {
+				t.Errorf("Delete: %v", err)
+			}
+			if records, err := s.List(t.Context(), text); err != nil || len(records) > 0 {
+				t.Errorf("List = %v, %v, want nothing", records, err)
+			}
+			if asked := d.statements(); len(asked) > 0 {
+				t.Errorf("the statements are %q, want none", asked)
+			}
+		})
 	}
 	s, _ := newStore(t, SQLite)
 	rec := record(0)
@@ -239,12 +242,12 @@ func TestTheEmptyRecordIsNotNull(t *testing.T) {
 		t.Fatal(err)
 	}
 	if data, ok := d.calls()[0].args[0].([]byte); !ok || data == nil {
-		t.Errorf("no data went to the database as %#v", data)
+		t.Errorf("the database got the data as %#v, want an empty []byte", data)
 	}
 }
 
-// TestCorruptRows has a row of which a column is NULL or of another type, as
-// SQLite takes them. It opens nothing, and locks no visitor out.
+// TestCorruptRows has a row with a column that is NULL or of another type, which SQLite
+// allows. The row opens no session, and locks no visitor out.
 func TestCorruptRows(t *testing.T) {
 	for column, values := range map[int][]driver.Value{
 		dataColumn:    {nil},
@@ -256,49 +259,49 @@ func TestCorruptRows(t *testing.T) {
 		endedColumn:   {nil, "secret", []byte("secret"), 1.5, time.Now(), int64(2)},
 	} {
 		for _, value := range values {
-			what := fmt.Sprintf("%T %v in column %d", value, value, column)
-			s, d := newStore(t, SQLite)
-			m := newManager(t, s)
-			begun := visit(m, "", func(s *session.Session) { visits.Set(s, 1); s.SetOwner("ada") })
-			for id, r := range d.table {
-				r[column] = value
-				d.table[id] = r
-			}
-			mustBeCorrupt(t, s, d, what)
-			records, err := s.List(t.Context(), "ada")
-			if err != nil {
-				t.Errorf("%s: List: %v, want no error", what, err)
-			}
-			if want := map[bool]int{true: 1}[column == dataColumn]; len(records) != want { // a list has no data
-				t.Errorf("%s: List has %d records, want %d", what, len(records), want)
-			}
-			again := visit(m, begun.Cookies()[0].String(), increment)
-			if again.StatusCode != 200 || len(again.Cookies()) != 1 {
-				t.Errorf("%s locks a visitor out: %d, %v", what, again.StatusCode, again.Cookies())
-			}
+			t.Run(fmt.Sprintf("%T %v as %s", value, value, columns[column]), func(t *testing.T) {
+				s, d := newStore(t, SQLite)
+				m := newManager(t, s)
+				begun := visit(m, "", func(s *session.Session) { visits.Set(s, 1); s.SetOwner("ada") })
+				for id, r := range d.table {
+					r[column] = value
+					d.table[id] = r
+				}
+				mustBeCorrupt(t, s, d)
+				records, err := s.List(t.Context(), "ada")
+				if err != nil {
+					t.Errorf("List: %v, want no error", err)
+				}
+				if want := map[bool]int{true: 1}[column == dataColumn]; len(records) != want { // a list has no data
+					t.Errorf("List has %d records, want %d", len(records), want)
+				}
+				again := visit(m, begun.Cookies()[0].String(), increment)
+				if again.StatusCode != 200 || len(again.Cookies()) != 1 {
+					t.Errorf("the visitor gets %d with %d cookies, want 200 and a new session", again.StatusCode, len(again.Cookies()))
+				}
+			})
 		}
 	}
 }
 
 func increment(s *session.Session) { visits.Update(s, func(n int) int { return n + 1 }) }
 
-// mustBeCorrupt reports a record that is read, though it is the only one and
-// corrupt.
-func mustBeCorrupt(t *testing.T, s *Store, d *database, what string) {
+// mustBeCorrupt fails the test unless Load of each record returns ErrCorrupt.
+func mustBeCorrupt(t *testing.T, s *Store, d *database) {
 	t.Helper()
 	for id := range d.table {
 		_, err := s.Load(t.Context(), id)
-		mustBe(t, what, err, session.ErrCorrupt)
+		mustBe(t, "Load", err, session.ErrCorrupt)
 		if strings.Contains(fmt.Sprint(err), "secret") {
-			t.Errorf("%s: the error quotes it: %v", what, err)
+			t.Errorf("Load: %v, want no value in it", err)
 		}
 	}
-	d.mustBeIdle(t, what, s.db)
+	d.mustBeIdle(t, "Load", s.db)
 }
 
-// TestAFailedDatabaseIsNoAnswer: whatever goes wrong is an error, and none that
-// tells of a record.
-func TestAFailedDatabaseIsNoAnswer(t *testing.T) {
+// TestAFailedDatabaseIsAnError has each statement fail. The error must not say anything
+// about a record.
+func TestAFailedDatabaseIsAnError(t *testing.T) {
 	each(t, func(t *testing.T, call func(context.Context) error, s *Store, d *database) {
 		failed := 0
 		for _, statement := range []string{load, list, insert, update, remove, "END"} {
@@ -313,14 +316,13 @@ func TestAFailedDatabaseIsNoAnswer(t *testing.T) {
 			d.mustBeIdle(t, statement, s.db)
 		}
 		if failed == 0 {
-			t.Error("nothing failed")
+			t.Error("no call failed, want some")
 		}
 	})
 }
 
-// TestARecordIsNotReadFromABrokenAnswer: there is a row, and then the connection
-// breaks.
-func TestARecordIsNotReadFromABrokenAnswer(t *testing.T) {
+// TestARecordIsNotReadFromABrokenResult has a connection that breaks after a row.
+func TestARecordIsNotReadFromABrokenResult(t *testing.T) {
 	s, d := newStore(t, SQLite)
 	if err := s.Save(t.Context(), "a", record(0)); err != nil {
 		t.Fatal(err)
@@ -330,13 +332,16 @@ func TestARecordIsNotReadFromABrokenAnswer(t *testing.T) {
 	mustBe(t, "Load", err, errBroken)
 	records, err := s.List(t.Context(), "ada")
 	mustBe(t, "List", err, errBroken)
-	if rec.ID != "" || len(records) > 0 {
-		t.Errorf("%v, %v", rec, records)
+	if rec.ID != "" {
+		t.Errorf("Load = %v, want no record", rec)
+	}
+	if len(records) > 0 {
+		t.Errorf("List = %v, want no records", records)
 	}
 	d.mustBeIdle(t, "END", s.db)
 }
 
-func TestWhatChangedNothingIsNoSuccess(t *testing.T) {
+func TestASaveThatChangesNothingIsAnError(t *testing.T) {
 	s, d := newStore(t, SQLite)
 	mustBe(t, "Save of version 1 of none", s.Save(t.Context(), "a", record(1)), session.ErrNotFound)
 	if err := s.Save(t.Context(), "a", record(0)); err != nil {
@@ -345,8 +350,8 @@ func TestWhatChangedNothingIsNoSuccess(t *testing.T) {
 	mustBe(t, "Save of version 0 of one", s.Save(t.Context(), "a", record(0)), session.ErrConflict)
 	mustBe(t, "Save of version 2 of 1", s.Save(t.Context(), "a", record(2)), session.ErrConflict)
 
-	d.fail(on(load, errBroken)) // the second question
-	mustBe(t, "Save when it cannot be told why", s.Save(t.Context(), "a", record(2)), errBroken)
+	d.fail(on(load, errBroken)) // the statement after an update that changed no row
+	mustBe(t, "Save when Load fails", s.Save(t.Context(), "a", record(2)), errBroken)
 	d.fail(nil)
 	d.blind = true
 	mustBe(t, "Save when the database does not say", s.Save(t.Context(), "a", record(1)), errBroken)
@@ -354,8 +359,8 @@ func TestWhatChangedNothingIsNoSuccess(t *testing.T) {
 	d.mustBeIdle(t, "Save", s.db)
 }
 
-// TestABrokenConnectionIsReplaced: a driver says driver.ErrBadConn when it is
-// certain that the database did not see the statement.
+// TestABrokenConnectionIsReplaced: a driver returns driver.ErrBadConn if it is certain
+// that the database did not see the statement.
 func TestABrokenConnectionIsReplaced(t *testing.T) {
 	each(t, func(t *testing.T, call func(context.Context) error, s *Store, d *database) {
 		mustReplace(t, d, func() error { return call(t.Context()) })
@@ -365,7 +370,7 @@ func TestABrokenConnectionIsReplaced(t *testing.T) {
 	d.mustBeIdle(t, "CreateTable", s.db)
 }
 
-// mustReplace reports a call that fails when the connection is found broken.
+// mustReplace fails the test if a call fails because its connection was broken.
 func mustReplace(t *testing.T, d *database, call func() error) {
 	t.Helper()
 	d.calls()
@@ -380,37 +385,39 @@ func mustReplace(t *testing.T, d *database, call func() error) {
 		t.Error(err)
 	}
 	if asked := d.statements(); len(asked) < 2 || asked[0] != asked[1] {
-		t.Errorf("the database was asked %q", asked)
+		t.Errorf("the statements are %q, want the first one twice", asked)
 	}
 }
 
-// TestABlockedDatabaseEndsWithTheContext, to the very second, on synctest's clock.
+// TestABlockedDatabaseEndsWithTheContext: a call ends at its deadline.
 func TestABlockedDatabaseEndsWithTheContext(t *testing.T) {
 	calls := map[string]func(context.Context, *Store) error{"CreateTable": func(ctx context.Context, s *Store) error { return s.CreateTable(ctx) }}
 	for name, operation := range operations {
 		calls[name] = operation
 	}
 	for name, call := range calls {
-		synctest.Test(t, func(t *testing.T) {
-			d, db := newDatabase(t)
-			s := New(db, Postgres)
-			defer s.Close()
-			d.fail(blocked)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			begun := time.Now()
-			mustBe(t, name, call(ctx, s), context.DeadlineExceeded)
-			if took := time.Since(begun); took != time.Second {
-				t.Errorf("%s took %v", name, took)
-			}
-			synctest.Wait()
-			d.mustBeIdle(t, name, db)
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, db := newDatabase(t)
+				s := New(db, Postgres)
+				defer s.Close()
+				d.fail(blocked)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				begun := time.Now()
+				mustBe(t, name, call(ctx, s), context.DeadlineExceeded)
+				if took := time.Since(begun); took != time.Second {
+					t.Errorf("the call took %v, want %v", took, time.Second)
+				}
+				synctest.Wait()
+				d.mustBeIdle(t, name, db)
+			})
 		})
 	}
 }
 
-// TestABlockedDatabaseIsA503 within the manager's StoreTimeout, and all is well
-// when the database is.
+// TestABlockedDatabaseIsA503: the response comes within the manager's StoreTimeout. The
+// session opens again as soon as the database works.
 func TestABlockedDatabaseIsA503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, db := newDatabase(t)
@@ -420,22 +427,27 @@ func TestABlockedDatabaseIsA503(t *testing.T) {
 		cookie := visit(m, "", func(s *session.Session) { visits.Set(s, 1) }).Cookies()[0].String()
 		d.fail(blocked)
 		begun := time.Now()
-		answer := visit(m, cookie, func(s *session.Session) { t.Error("the handler ran") })
-		if answer.StatusCode != 503 || len(answer.Cookies()) > 0 || time.Since(begun) != time.Second {
-			t.Errorf("answered %d with %v after %v", answer.StatusCode, answer.Cookies(), time.Since(begun))
+		response := visit(m, cookie, func(s *session.Session) { t.Error("the handler ran, want an error page without it") })
+		if took := time.Since(begun); took != time.Second {
+			t.Errorf("the response took %v, want %v", took, time.Second)
+		}
+		if response.StatusCode != 503 {
+			t.Errorf("status %d, want 503", response.StatusCode)
+		}
+		if n := len(response.Cookies()); n > 0 {
+			t.Errorf("%d cookies, want none", n)
 		}
 		d.fail(nil)
 		visit(m, cookie, func(s *session.Session) {
-			if visits.Get(s) != 1 {
-				t.Error("the session did not come back")
+			if n := visits.Get(s); n != 1 {
+				t.Errorf("%d visits when the database works again, want 1", n)
 			}
 		})
 	})
 }
 
-// TestCreateTable has a table that is there, or one of the earlier release, and breaks
-// at each step. What was done of a transaction is rolled back, and the next call does
-// the rest.
+// TestCreateTable has a table of this release or of the earlier one, and fails at each
+// step. A transaction that fails is rolled back, and the next call does the rest.
 func TestCreateTable(t *testing.T) {
 	for _, dialect := range []Dialect{SQLite, Postgres} {
 		for _, old := range []bool{false, true} {
@@ -446,7 +458,7 @@ func TestCreateTable(t *testing.T) {
 				t.Fatal(err)
 			}
 			if asked := d.statements(); !slices.Equal(asked, steps) {
-				t.Errorf("the database was asked %q, want %q", asked, steps)
+				t.Errorf("the statements are %q, want %q", asked, steps)
 			}
 			for i, step := range steps {
 				d.old = old
@@ -458,7 +470,7 @@ func TestCreateTable(t *testing.T) {
 					want = append(want, "ROLLBACK")
 				}
 				if asked := d.statements(); !slices.Equal(asked, want) {
-					t.Errorf("broken at step %d, %q, the database was asked %q, want %q", i, step, asked, want)
+					t.Errorf("after a failure at step %d, %q, the statements are %q, want %q", i, step, asked, want)
 				}
 				d.mustBeIdle(t, step, s.db)
 			}
@@ -466,7 +478,7 @@ func TestCreateTable(t *testing.T) {
 	}
 }
 
-// createSteps returns what CreateTable asks the database.
+// createSteps returns the statements of CreateTable.
 func createSteps(dialect Dialect, old bool) []string {
 	own := dialects[dialect]
 	steps := slices.Concat([]string{"BEGIN"}, own.table, []string{"COMMIT", "BEGIN", own.lock, own.hasEnded})
@@ -480,12 +492,12 @@ func TestProcessesOfPostgresTakeTurns(t *testing.T) {
 	own := dialects[Postgres]
 	for _, statement := range []string{own.table[0], own.lock} {
 		if !strings.Contains(statement, "pg_advisory_xact_lock") {
-			t.Errorf("a transaction of CreateTable begins with %q, want the lock", statement)
+			t.Errorf("a transaction of CreateTable begins with %q, want pg_advisory_xact_lock", statement)
 		}
 	}
 }
 
-// TestListReturnsWhatItHasRead: the context ends when three of five rows have come.
+// TestListReturnsWhatItHasRead has a context that ends after three of five rows.
 func TestListReturnsWhatItHasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, db := newDatabase(t)
@@ -517,18 +529,18 @@ func TestListReturnsWhatItHasRead(t *testing.T) {
 // TestListAsksForNoData: a value may have megabytes, and a list may have thousands.
 func TestListAsksForNoData(t *testing.T) {
 	if strings.Contains(list, "data") {
-		t.Errorf("a list asks for the data: %s", list)
+		t.Errorf("want no data in %s", list)
 	}
 	if !strings.Contains(load, "data") {
-		t.Errorf("Load does not ask for the data: %s", load)
+		t.Errorf("want the data in %s", load)
 	}
 }
 
-func TestErrorsSayWhose(t *testing.T) {
+func TestErrorsNameTheStore(t *testing.T) {
 	each(t, func(t *testing.T, call func(context.Context) error, s *Store, d *database) {
 		s.db.Close()
 		if err := call(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "session: sqlstore: ") {
-			t.Errorf("the error is %v", err)
+			t.Errorf("the error is %v, want the prefix \"session: sqlstore: \"", err)
 		}
 	})
 }

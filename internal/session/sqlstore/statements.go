@@ -24,8 +24,8 @@ FROM sessions WHERE id = $1 AND expires > $2`
 SELECT id, owner, created, used, expires, version, ended
 FROM sessions WHERE owner = $1 AND owner <> '' AND expires > $2 ORDER BY ended`
 
-	// An expired record is no record, so the new one replaces it. A live record stays,
-	// and the statement changes no row.
+	// An expired record counts as none, so the new one replaces it. If there is a live
+	// record, the statement changes no row.
 	insert = `
 INSERT INTO sessions (data, owner, created, used, expires, ended, id, version)
 VALUES ($1, $2, $3, $4, $5, $6, $7, 1)
@@ -42,7 +42,7 @@ WHERE id = $7 AND expires > $8 AND version = $9`
 	remove = `DELETE FROM sessions WHERE id = $1`
 )
 
-// statements are what each dialect has of its own.
+// statements are the statements that differ between the dialects.
 type statements struct {
 	table    []string // make the table if there is none
 	lock     string   // lets one transaction at a time change columns and indexes
@@ -119,8 +119,9 @@ DELETE FROM sessions WHERE expires <= $1 AND id = ANY (ARRAY(
 const (
 	lockPostgres = `SELECT pg_advisory_xact_lock(8315179226536832627)`
 
-	// addEnded runs only when the column is missing: in PostgreSQL ALTER TABLE waits for
-	// all who use the table, and all others wait for it, even if it changes nothing.
+	// addEnded runs only when the column is missing, because in PostgreSQL ALTER TABLE
+	// waits for every transaction that uses the table, and every other one waits for it,
+	// even if it changes nothing.
 	addEnded = `ALTER TABLE sessions ADD COLUMN ended boolean NOT NULL DEFAULT false`
 
 	indexExpires = `CREATE INDEX IF NOT EXISTS sessions_expires ON sessions (expires)`

@@ -6,27 +6,27 @@ import (
 )
 
 const (
-	// sweepFirst is when the sweeper looks for the first time: by then a program
-	// has called CreateTable.
+	// sweepFirst is the time before the first sweep. A program has called CreateTable
+	// by then.
 	sweepFirst = 5 * time.Second
 
-	// sweepEvery is the time between two looks.
+	// sweepEvery is the time between two sweeps.
 	sweepEvery = time.Minute
 
-	// sweepStep is how many records a statement removes at the most, the LIMIT in
-	// statements.go, so that a save does not wait long for it.
+	// sweepStep is the maximum number of records that one statement removes, so that a
+	// save does not wait long for it. It is the LIMIT in statements.go.
 	sweepStep = 100
 
-	// sweepPause is the time between two steps of one look, in which others get at
-	// the database.
+	// sweepPause is the time between two steps of a sweep, in which others can use the
+	// database.
 	sweepPause = 20 * time.Millisecond
 
-	// sweepTimeout is how long a step may take.
+	// sweepTimeout is the maximum time of a step.
 	sweepTimeout = 5 * time.Second
 )
 
-// sweeper removes, until the store is closed, what no Delete does. What fails is
-// tried again in a minute; a database that fails shows in Load and Save.
+// sweeper removes expired records until the store is closed. It ignores errors, because
+// it tries again in a minute, and Load and Save report a database that fails.
 func (s *Store) sweeper() {
 	defer close(s.swept)
 	timer := time.NewTimer(sweepFirst)
@@ -45,7 +45,7 @@ func (s *Store) sweeper() {
 	}
 }
 
-// sweep removes some of the expired records, and returns how many.
+// sweep removes up to sweepStep expired records, and returns how many it removed.
 func (s *Store) sweep() (int64, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, sweepTimeout)
 	defer cancel()

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// inBubble calls test with a store on synctest's clock, and fails if a goroutine
-// is left.
+// inBubble calls test with a store and synctest's clock. It fails if a goroutine is left.
 func inBubble(t *testing.T, test func(t *testing.T, s *Store, d *database)) {
 	synctest.Test(t, func(t *testing.T) {
 		d, db := newDatabase(t)
@@ -29,8 +28,8 @@ func (d *database) expire(n int) {
 	}
 }
 
-// after waits, on synctest's clock. It returns how often the sweeper asked in that time,
-// and how many records are left.
+// after waits, by synctest's clock. It returns how many steps the sweeper made in that
+// time, and how many records are left.
 func (d *database) after(wait time.Duration) (steps, left int) {
 	d.calls()
 	<-time.After(wait)
@@ -51,22 +50,22 @@ func TestTheSweeperGoesInBoundedSteps(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.expire(3*sweepStep + 1)
-		if steps, left := d.after(sweepFirst - 1); steps != 0 || left != 3*sweepStep+2 {
-			t.Errorf("at once: %d steps, %d left", steps, left)
+		mustSweep := func(when string, wait time.Duration, wantSteps, wantLeft int) {
+			t.Helper()
+			steps, left := d.after(wait)
+			if steps != wantSteps {
+				t.Errorf("%s: %d steps, want %d", when, steps, wantSteps)
+			}
+			if left != wantLeft {
+				t.Errorf("%s: %d records left, want %d", when, left, wantLeft)
+			}
 		}
-		if steps, left := d.after(1); steps != 1 || left != 2*sweepStep+2 {
-			t.Errorf("a step: %d steps, %d left", steps, left)
-		}
-		if steps, left := d.after(sweepPause); steps != 1 || left != sweepStep+2 {
-			t.Errorf("another step: %d steps, %d left", steps, left)
-		}
-		if steps, left := d.after(sweepEvery); steps != 2 || left != 1 {
-			t.Errorf("until one finds fewer: %d steps, %d left", steps, left)
-		}
+		mustSweep("before the first sweep", sweepFirst-1, 0, 3*sweepStep+2)
+		mustSweep("the first step", 1, 1, 2*sweepStep+2)
+		mustSweep("another step", sweepPause, 1, sweepStep+2)
+		mustSweep("up to a step that finds fewer", sweepEvery, 2, 1)
 		d.expire(5)
-		if steps, left := d.after(sweepEvery); steps != 1 || left != 1 {
-			t.Errorf("a minute later: %d steps, %d left", steps, left)
-		}
+		mustSweep("a minute later", sweepEvery, 1, 1)
 	})
 }
 
@@ -82,14 +81,13 @@ func TestTheSweeperWaitsAfterAFailure(t *testing.T) {
 		d.fail(nil)
 		d.expire(5)
 		if _, left := d.after(sweepEvery); left != 0 {
-			t.Errorf("%d left when all is well again", left)
+			t.Errorf("%d records left when the database works again, want none", left)
 		}
 		d.mustBeIdle(t, "sweep", s.db)
 	})
 }
 
-// TestAStepHasATimeout of its own, and the next one comes when the database is
-// back.
+// TestAStepHasATimeout has a database that hangs.
 func TestAStepHasATimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Store, d *database) {
 		took := make(chan time.Duration, 1)
@@ -100,7 +98,7 @@ func TestAStepHasATimeout(t *testing.T) {
 			return ctx.Err()
 		})
 		if d := <-took; d != sweepTimeout {
-			t.Errorf("a step took %v", d)
+			t.Errorf("a step took %v, want %v", d, sweepTimeout)
 		}
 	})
 }
@@ -109,34 +107,36 @@ func TestCloseStopsTheSweeperAtOnce(t *testing.T) {
 	for name, wait := range map[string]time.Duration{
 		"before its first step": 0, "in a step": sweepFirst + time.Second, "between two": 2 * sweepFirst,
 	} {
-		inBubble(t, func(t *testing.T, s *Store, d *database) {
-			if name == "in a step" {
-				d.fail(blocked)
-			}
-			<-time.After(wait)
-			synctest.Wait()
-			begun := time.Now()
-			for range 2 {
-				if err := s.Close(); err != nil {
-					t.Errorf("%s: Close: %v", name, err)
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s *Store, d *database) {
+				if name == "in a step" {
+					d.fail(blocked)
 				}
-			}
-			select {
-			case <-s.swept:
-			default:
-				t.Errorf("%s: Close did not wait for the sweeper", name)
-			}
-			if took := time.Since(begun); took != 0 {
-				t.Errorf("%s: Close took %v", name, took)
-			}
-			d.fail(nil)
-			if steps, _ := d.after(time.Hour); steps != 0 {
-				t.Errorf("%s: %d steps after Close", name, steps)
-			}
-			if err := s.Save(t.Context(), "a", record(0)); err != nil {
-				t.Errorf("%s: the database was closed with it: %v", name, err)
-			}
-			d.mustBeIdle(t, name, s.db)
+				<-time.After(wait)
+				synctest.Wait()
+				begun := time.Now()
+				for range 2 {
+					if err := s.Close(); err != nil {
+						t.Errorf("Close: %v", err)
+					}
+				}
+				select {
+				case <-s.swept:
+				default:
+					t.Error("Close returned before the sweeper had stopped, want that it waits")
+				}
+				if took := time.Since(begun); took != 0 {
+					t.Errorf("Close took %v, want 0", took)
+				}
+				d.fail(nil)
+				if steps, _ := d.after(time.Hour); steps != 0 {
+					t.Errorf("%d steps after Close, want none", steps)
+				}
+				if err := s.Save(t.Context(), "a", record(0)); err != nil {
+					t.Errorf("Save after Close: %v, want nil because the database stays open", err)
+				}
+				d.mustBeIdle(t, "Close", s.db)
+			})
 		})
 	}
 }

@@ -33,7 +33,7 @@ def new_app(digest, cookie_name):
 
     @app.get("/")
     def index():
-        username = session.get("username", "nobody")
+        username = session.get("username", "no one")
         return f"{username}, permanent: {str(session.permanent).lower()}"
 
     @app.post("/logout")

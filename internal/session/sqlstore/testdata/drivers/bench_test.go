@@ -11,9 +11,9 @@ import (
 	"example.com/sessions/internal/session/memstore"
 )
 
-// The benchmarks are requests through the whole of it, by many visitors: one that
-// reads its session, one that changes it, and that by 16 at once. The table holds
-// as many sessions as the name says. Memory is there to compare.
+// The benchmarks measure requests of many visitors through the whole handler. A request
+// reads its session or changes it, alone or with 15 others at the same time. The table
+// has as many sessions as the benchmark's name says. Memory is for comparison.
 
 func BenchmarkMemory(b *testing.B) {
 	benchmark(b, memstore.New())
@@ -53,7 +53,7 @@ func benchmark(b *testing.B, s session.Store) {
 		w := discard{http.Header{}, new(int)}
 		handler.ServeHTTP(w, r)
 		if *w.status >= 400 {
-			b.Errorf("answered %d", *w.status)
+			b.Errorf("status %d, want less than 400", *w.status)
 		}
 	}
 	for _, path := range []string{"/read", "/change"} {

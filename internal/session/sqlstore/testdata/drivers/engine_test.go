@@ -31,10 +31,10 @@ import (
 // engine is a kind of database.
 type engine struct {
 	dialect sqlstore.Dialect
-	fresh   func(t testing.TB) string                   // names an empty database
-	open    func(source string) (*sql.DB, error)        // as open.go does
-	lesson  func(source string) (session.Store, error)  // of open.go
-	block   func(t testing.TB, db *sql.DB) (end func()) // has every save wait
+	fresh   func(t testing.TB) string                   // returns the name of an empty database
+	open    func(source string) (*sql.DB, error)        // opens a database as open.go does
+	lesson  func(source string) (session.Store, error)  // is the function in open.go
+	block   func(t testing.TB, db *sql.DB) (end func()) // makes every save wait until end
 	fill    string                                      // adds $1 sessions, one in ten with an owner
 	plan    func(t testing.TB, db *sql.DB, statement string) string
 }
@@ -111,7 +111,7 @@ func mustOpen(t testing.TB, e engine, source string) *sql.DB {
 	return db
 }
 
-// newStore returns a store in the database, whose table is there.
+// newStore returns a store in the database, and makes its table.
 func newStore(t testing.TB, e engine, source string) (*sqlstore.Store, *sql.DB) {
 	t.Helper()
 	db := mustOpen(t, e, source)
@@ -121,8 +121,8 @@ func newStore(t testing.TB, e engine, source string) (*sqlstore.Store, *sql.DB) 
 	return s, db
 }
 
-// A save that fails because there is no room must not be taken for one that came late,
-// and a session must end where there is no room, with its tombstone or without.
+// A save that fails because the database is full must not look like a conflict. A session
+// must end in a full database, with its tombstone or without.
 func TestFullSQLiteLetsSessionsEnd(t *testing.T) {
 	t.Parallel()
 	e := sqlite()
@@ -159,13 +159,13 @@ func TestFullSQLiteLetsSessionsEnd(t *testing.T) {
 	}
 	for _, rec := range records {
 		if !rec.Ended {
-			t.Errorf("%s is still open", rec.ID)
+			t.Errorf("session %s is live, want only tombstones", rec.ID)
 		}
 	}
 	t.Logf("%d sessions in a full database: %d ended with a tombstone, %d by Delete", len(ids), tombstones, len(ids)-tombstones)
 }
 
-// saveUntilFull creates records until there is no room, and returns their IDs.
+// saveUntilFull creates records until the database is full, and returns their IDs.
 func saveUntilFull(t *testing.T, s *sqlstore.Store, rec session.Record) (ids []string) {
 	t.Helper()
 	for len(ids) < 10_000 {
@@ -199,8 +199,8 @@ func testEngine(t *testing.T, e engine) {
 	}{
 		{"it is a store", isStore},
 		{"the lesson's lines open one", lessonOpens},
-		{"many make the table at once", createRace},
-		{"many bring an old table up to date at once", upgradeRace},
+		{"many make the table at the same time", createRace},
+		{"many bring an old table up to date at the same time", upgradeRace},
 		{"two processes lose nothing", processesLoseNothing},
 		{"a sweep loses no session", sweepLosesNothing},
 		{"a database that waits is a 503 in time", waitingIs503},
@@ -255,14 +255,14 @@ func visit(m *session.Manager, cookie string, use func(*session.Session)) *http.
 // begin begins a session, and returns its cookie.
 func begin(t testing.TB, m *session.Manager) string {
 	t.Helper()
-	answer := visit(m, "", func(s *session.Session) { visits.Set(s, 0) })
-	if answer.StatusCode != 200 || len(answer.Cookies()) != 1 {
-		t.Fatalf("a session did not begin: %d, %v", answer.StatusCode, answer.Cookies())
+	response := visit(m, "", func(s *session.Session) { visits.Set(s, 0) })
+	if response.StatusCode != 200 || len(response.Cookies()) != 1 {
+		t.Fatalf("a new session: status %d and %d cookies, want 200 and 1", response.StatusCode, len(response.Cookies()))
 	}
-	return answer.Cookies()[0].String()
+	return response.Cookies()[0].String()
 }
 
-// mustCount reports when a session has not as many visits.
+// mustCount fails the test unless a session has so many visits.
 func mustCount(t testing.TB, m *session.Manager, cookie string, want int) {
 	t.Helper()
 	visit(m, cookie, func(s *session.Session) {
@@ -272,7 +272,7 @@ func mustCount(t testing.TB, m *session.Manager, cookie string, want int) {
 	})
 }
 
-// lessonOpens has a session outlive the store, and its pool of connections.
+// lessonOpens opens a session again after its store was closed.
 func lessonOpens(t *testing.T, e engine) {
 	source, secret := e.fresh(t), session.NewSecret()
 	var cookie string
@@ -295,8 +295,8 @@ func createRace(t *testing.T, e engine) {
 	}
 }
 
-// upgradeRace has a table of the release before the column ended, with a session in
-// it, and processes of that release that go on writing.
+// upgradeRace has a table of a release that had no column ended, with a session in it.
+// Processes of that release still write to the table.
 func upgradeRace(t *testing.T, e engine) {
 	for range 5 {
 		source, id := e.fresh(t), newID()
@@ -310,8 +310,14 @@ func upgradeRace(t *testing.T, e engine) {
 		s, _ := newStore(t, e, source)
 		rec, err := s.Load(t.Context(), id)
 		must(t, err)
-		if rec.Ended || rec.Owner != "ada" || rec.Version != 1 {
-			t.Errorf("a session of the earlier release is %+v, want it live, of ada, version 1", rec)
+		if rec.Ended {
+			t.Error("a session of the earlier release has ended, want it live")
+		}
+		if rec.Owner != "ada" {
+			t.Errorf("its owner is %q, want %q", rec.Owner, "ada")
+		}
+		if rec.Version != 1 {
+			t.Errorf("its version is %d, want 1", rec.Version)
 		}
 		rec.Ended = true
 		must(t, s.Save(t.Context(), id, rec))
@@ -329,8 +335,8 @@ func upgradeRace(t *testing.T, e engine) {
 	}
 }
 
-// earlier makes the table as it was before the column ended, and earlierSave is how
-// that release created a record.
+// earlier makes the table as an earlier release did, without the column ended.
+// earlierSave is how that release created a record.
 var earlier = map[sqlstore.Dialect][]string{
 	sqlstore.SQLite: {
 		`CREATE TABLE sessions (id text NOT NULL PRIMARY KEY, data blob NOT NULL, owner text NOT NULL,
@@ -348,8 +354,8 @@ var earlier = map[sqlstore.Dialect][]string{
 
 const earlierSave = `INSERT INTO sessions (data, owner, created, used, expires, id, version) VALUES ($1, $2, $3, $4, $5, $6, 1)`
 
-// startTogether has 8 processes start at the same time, as far as the database can
-// tell: each has a pool of its own. Each makes the table and saves a session.
+// startTogether makes the table and saves a session in 8 stores at the same time. To the
+// database they look like 8 processes, because each has a pool of its own.
 func startTogether(t *testing.T, e engine, source string) {
 	t.Helper()
 	var stores []*sqlstore.Store
@@ -377,7 +383,7 @@ func startTogether(t *testing.T, e engine, source string) {
 	wg.Wait()
 }
 
-// newID returns a name as a manager makes them.
+// newID returns the ID of a record, as a manager makes it.
 func newID() string { return hash(rand.Text()) }
 
 func hash(text string) string {
@@ -390,7 +396,7 @@ func record(life time.Duration) session.Record {
 	return session.Record{Data: []byte(`{}`), Owner: "live", Created: now, Used: now, Expires: now.Add(life)}
 }
 
-// TestMain lets this program be a second process of a test: see processesLoseNothing.
+// TestMain runs the tests, or makes visits in a second process of processesLoseNothing.
 func TestMain(m *testing.M) {
 	kind := os.Getenv("DRIVERS_CHILD")
 	if kind == "" {
@@ -406,7 +412,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// processesLoseNothing has two processes count the visits of one session.
+// processesLoseNothing counts the visits of one session in two processes.
 func processesLoseNothing(t *testing.T, e engine) {
 	source := e.fresh(t)
 	s, _ := newStore(t, e, source)
@@ -420,14 +426,15 @@ func processesLoseNothing(t *testing.T, e engine) {
 	})
 }
 
-// sweepLosesNothing has two sweepers remove 8,000 expired records while 8
-// goroutines save, load, delete, and give the names of expired records to new ones.
+// sweepLosesNothing has two sweepers, which remove 8,000 expired records. At the same
+// time 8 goroutines save, load and delete, and give the names of expired records to new
+// ones.
 func sweepLosesNothing(t *testing.T, e engine) {
 	const workers, names = 8, 8000
 	source := e.fresh(t)
 	s, db := newStore(t, e, source)
 	must(t, exec1(db, e.fill, names, 0))
-	newStore(t, e, source) // and its sweeper
+	newStore(t, e, source) // for its sweeper
 	ids := lastToExpire(t, db)
 	for expired(t, db) == names { // in its first seconds a sweeper does nothing
 	}
@@ -445,13 +452,19 @@ func sweepLosesNothing(t *testing.T, e engine) {
 	}
 	wg.Wait()
 	live, err := s.List(t.Context(), "live")
-	if err != nil || int64(len(live)) != saved.Load() || saved.Load() == 0 {
-		t.Errorf("%d live sessions are listed, %v, of %d", len(live), err, saved.Load())
+	if err != nil {
+		t.Errorf("List: %v", err)
+	}
+	if saved.Load() == 0 {
+		t.Error("no session was saved, want some")
+	}
+	if n := int64(len(live)); n != saved.Load() {
+		t.Errorf("the list has %d live sessions, want %d", n, saved.Load())
 	}
 	if n := expired(t, db); n > 0 {
-		t.Errorf("%d expired records are left", n)
+		t.Errorf("%d expired records are left, want none", n)
 	}
-	t.Logf("%d sessions made, read, ended and made again beside the sweep, each in %v at the most", saved.Load(), time.Duration(slowest.Load()))
+	t.Logf("%d sessions made, read, ended and made again during the sweep, each in a maximum of %v", saved.Load(), time.Duration(slowest.Load()))
 }
 
 // lastToExpire returns the IDs of all records, the last to expire first.
@@ -486,7 +499,7 @@ func reuse(t testing.TB, s *sqlstore.Store, name string) {
 			t.Errorf("Save: %v", err)
 		}
 		if rec, err := s.Load(context.Background(), id); err != nil || rec.Version != 1 {
-			t.Errorf("Load: version %d, %v", rec.Version, err)
+			t.Errorf("Load: version %d, %v, want 1", rec.Version, err)
 		}
 	}
 	if err := s.Delete(context.Background(), other); err != nil {
@@ -494,7 +507,7 @@ func reuse(t testing.TB, s *sqlstore.Store, name string) {
 	}
 }
 
-// waitingIs503 has another program lock the table.
+// waitingIs503 locks the table, as another program may.
 func waitingIs503(t *testing.T, e engine) {
 	source := e.fresh(t)
 	s, _ := newStore(t, e, source)
@@ -502,17 +515,23 @@ func waitingIs503(t *testing.T, e engine) {
 	cookie := begin(t, m)
 	end := e.block(t, mustOpen(t, e, source))
 	begun := time.Now()
-	answer := visit(m, cookie, increment)
+	response := visit(m, cookie, increment)
 	took := time.Since(begun)
 	end()
-	if answer.StatusCode != 503 || len(answer.Cookies()) > 0 || took < 500*time.Millisecond || took > 2*time.Second {
-		t.Errorf("answered %d with %v after %v", answer.StatusCode, answer.Cookies(), took)
+	if response.StatusCode != 503 {
+		t.Errorf("status %d, want 503", response.StatusCode)
+	}
+	if n := len(response.Cookies()); n > 0 {
+		t.Errorf("%d cookies, want none", n)
+	}
+	if took < 500*time.Millisecond || took > 2*time.Second {
+		t.Errorf("the response took %v, want 0.5 to 2 s", took)
 	}
 	visit(m, cookie, increment)
 	mustCount(t, m, cookie, 1)
 }
 
-// indexesAreUsed asks the database how it would run the very statements.
+// indexesAreUsed checks the database's plan for each statement of the package.
 func indexesAreUsed(t *testing.T, e engine) {
 	source := e.fresh(t)
 	_, db := newStore(t, e, source)
@@ -536,13 +555,13 @@ func indexesAreUsed(t *testing.T, e engine) {
 		case isList && e.dialect == sqlstore.SQLite:
 			want = "COVERING INDEX sessions_list"
 		case isList:
-			want, slow = "sessions_owner", "(?i)seq scan" // it sorts what it found
+			want, slow = "sessions_owner", "(?i)seq scan" // a sort is right here
 		}
 		if !strings.Contains(plan, want) {
-			t.Errorf("no use of the index (%s) in the plan of\n%s\n%s", want, statement, plan)
+			t.Errorf("want the index (%s) in the plan of\n%s\n%s", want, statement, plan)
 		}
 		if regexp.MustCompile(slow).MatchString(plan) {
-			t.Errorf("a slow step in the plan of\n%s\n%s", statement, plan)
+			t.Errorf("want no step like %s in the plan of\n%s\n%s", slow, statement, plan)
 		}
 	}
 	if explained != 6 {
@@ -566,8 +585,8 @@ func sqlitePlan(t testing.TB, db *sql.DB, statement string) string {
 	return plan.String()
 }
 
-// postgresPlan returns the plan for any arguments, which is the one that a
-// prepared statement gets in the end.
+// postgresPlan returns the plan for any arguments. A prepared statement gets this plan
+// after a few calls.
 func postgresPlan(t testing.TB, db *sql.DB, statement string) string {
 	c, err := db.Conn(t.Context())
 	must(t, err)
@@ -594,7 +613,7 @@ func postgresPlan(t testing.TB, db *sql.DB, statement string) string {
 	return plan.String()
 }
 
-// parameters returns how many a statement has.
+// parameters returns how many parameters a statement has.
 func parameters(statement string) int {
 	n := 0
 	for strings.Contains(statement, fmt.Sprintf("$%d", n+1)) {

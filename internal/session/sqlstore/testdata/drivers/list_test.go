@@ -11,11 +11,11 @@ import (
 	"example.com/sessions/internal/session/sqlstore"
 )
 
-// plant adds n records of ada's, with so many bytes of data each. Each tenth of them is
-// a tombstone.
+// plant adds n records of ada's, each with size bytes of data. Each tenth record is a
+// tombstone.
 func plant(t testing.TB, e engine, db *sql.DB, n, size int) {
 	t.Helper()
-	if e.dialect == sqlstore.Postgres { // or it would compress them
+	if e.dialect == sqlstore.Postgres { // so that it does not compress them
 		must(t, exec1(db, "ALTER TABLE sessions ALTER COLUMN data SET STORAGE EXTERNAL"))
 	}
 	must(t, exec1(db, map[sqlstore.Dialect]string{
@@ -30,7 +30,7 @@ FROM generate_series(1, $1) i`,
 	}[e.dialect], n, size, time.Now().Add(time.Hour).UnixMicro()))
 }
 
-// longList has 20,000 sessions of one owner, among others.
+// longList lists 20,000 sessions of one owner, in a table with others.
 func longList(t *testing.T, e engine) {
 	const n = 20_000
 	s, db := newStore(t, e, e.fresh(t))
@@ -44,14 +44,14 @@ func longList(t *testing.T, e engine) {
 	if len(records) != n {
 		t.Errorf("the list has %d records, want %d", len(records), n)
 	}
-	if took > 5*time.Second { // it takes a twentieth of a second
-		t.Errorf("the list took %v, want at most 5 s", took)
+	if took > 5*time.Second { // it usually takes a twentieth of a second
+		t.Errorf("the list took %v, want a maximum of 5 s", took)
 	}
 	t.Logf("%d sessions of one owner are listed in %v", n, took)
 }
 
-// mustBeLiveFirst reports a tombstone that comes before any of the nine tenths of the
-// records that are live.
+// mustBeLiveFirst fails the test if a tombstone comes before one of the live records,
+// which are nine tenths of n.
 func mustBeLiveFirst(t *testing.T, records []session.Record, n int) {
 	t.Helper()
 	for i, rec := range records {
@@ -61,7 +61,7 @@ func mustBeLiveFirst(t *testing.T, records []session.Record, n int) {
 	}
 }
 
-// cutList gives lists more and more time, until one is whole.
+// cutList calls List with more and more time, until a list is whole.
 func cutList(t *testing.T, e engine) {
 	const n = 20_000
 	s, db := newStore(t, e, e.fresh(t))

@@ -1,5 +1,6 @@
 // Package drivers runs the store on real databases, with drivers from outside the
-// standard library. It is a module of its own, so that the repository needs none.
+// standard library. It is a module of its own, so that the repository's module requires
+// no driver.
 package drivers
 
 import (

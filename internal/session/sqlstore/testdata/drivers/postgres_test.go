@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// cluster is a PostgreSQL server of this test's own, in a directory that is its
-// whole world: it listens on a Unix socket there, and on no port.
+// cluster is a PostgreSQL server for one test. It stores everything in a directory, and
+// listens on a Unix socket there and on no port.
 type cluster struct {
 	bin, dir, settings string
 }
 
-// newCluster makes a cluster and starts it with the settings (-c name=value).
-// Where PostgreSQL is not installed the test is skipped, but not in CI.
+// newCluster makes a cluster and starts it with the settings (-c name=value). If
+// PostgreSQL is not installed, it skips the test, but fails it in CI.
 func newCluster(t testing.TB, settings string) *cluster {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
@@ -37,7 +37,7 @@ func newCluster(t testing.TB, settings string) *cluster {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	c := &cluster{filepath.Dir(found[len(found)-1]), dir, settings}
-	if os.Geteuid() == 0 { // as whom it refuses to run
+	if os.Geteuid() == 0 { // PostgreSQL refuses to run as root
 		if out, err := exec.Command("chown", "postgres", dir).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -55,14 +55,14 @@ func (c *cluster) url(database string) string {
 	return "postgres://postgres@/" + database + "?host=" + c.dir
 }
 
-// start starts the server, and returns when it answers.
+// start starts the server, and returns when it accepts connections.
 func (c *cluster) start(t testing.TB) {
 	t.Helper()
 	c.mustRun(t, "pg_ctl", "-D", c.data(), "-w", "-l", filepath.Join(c.dir, "log"),
 		"-o", "-c listen_addresses='' -c unix_socket_directories="+c.dir+" "+c.settings, "start")
 }
 
-// kill ends the server as a kill -9 would: it writes nothing any more.
+// kill ends the server as kill -9 would, so that it writes nothing more.
 func (c *cluster) kill(t testing.TB) {
 	t.Helper()
 	c.mustRun(t, "pg_ctl", "-D", c.data(), "-m", "immediate", "stop")
@@ -84,7 +84,7 @@ func (c *cluster) run(program string, args ...string) error {
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = c.dir
-	// A pipe would stay open in the server, and be waited for.
+	// Run would wait for a pipe, because the server would still have it open.
 	out, err := os.CreateTemp("", "pg")
 	if err != nil {
 		return err

@@ -10,9 +10,9 @@ import (
 	"example.com/sessions/internal/session/sqlstore"
 )
 
-// TestPostgresIsKilled kills the server under load and starts it again, three
-// times. While it is down every answer is a 503 in time; afterwards all is well by
-// itself, and no visit is lost that was answered.
+// TestPostgresIsKilled kills the server under load and starts it again, three times.
+// While it is down, every response is a 503 in time. Then the store works again without
+// a restart, and each visit with a 200 is counted.
 func TestPostgresIsKilled(t *testing.T) {
 	t.Parallel()
 	const timeout = time.Second
@@ -29,13 +29,13 @@ func TestPostgresIsKilled(t *testing.T) {
 		wg.Go(func() { v.visitUntil(t, m, stop, timeout) })
 	}
 	for range 3 {
-		mustCome(t, visitors, "answers", func(v *visitor) *atomic.Int64 { return &v.counted })
+		mustCome(t, visitors, "200s", func(v *visitor) *atomic.Int64 { return &v.counted })
 		c.kill(t)
 		mustCome(t, visitors, "503s", func(v *visitor) *atomic.Int64 { return &v.refused })
 		c.start(t)
 		begun := time.Now()
-		mustCome(t, visitors, "answers after a restart", func(v *visitor) *atomic.Int64 { return &v.counted })
-		t.Logf("all was well %v after the server was", time.Since(begun))
+		mustCome(t, visitors, "200s after a restart", func(v *visitor) *atomic.Int64 { return &v.counted })
+		t.Logf("the store worked again %v after the server", time.Since(begun))
 	}
 	close(stop)
 	wg.Wait()
@@ -44,18 +44,19 @@ func TestPostgresIsKilled(t *testing.T) {
 		visit(m, v.cookie, func(s *session.Session) {
 			counted, refused := int(v.counted.Load()), int(v.refused.Load())
 			if n := visits.Get(s); n < counted || n > counted+refused {
-				t.Errorf("%d visits are kept; %d were answered and %d refused", n, counted, refused)
+				t.Errorf("%d visits, want %d to %d: the 200s, and some of the 503s", n, counted, counted+refused)
 			}
 		})
 	}
 }
 
-// visitor visits in a loop.
+// visitor makes visits in a loop.
 type visitor struct {
 	cookie           string
-	counted, refused atomic.Int64
+	counted, refused atomic.Int64 // responses that were 200 and 503
 }
 
+// visitUntil makes visits until stop is closed.
 func (v *visitor) visitUntil(t *testing.T, m *session.Manager, stop <-chan bool, timeout time.Duration) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -66,22 +67,23 @@ func (v *visitor) visitUntil(t *testing.T, m *session.Manager, stop <-chan bool,
 		case <-tick.C:
 		}
 		begun := time.Now()
-		answer := visit(m, v.cookie, increment)
-		if took := time.Since(begun); took > 2*timeout+time.Second { // one to load, one to save
-			t.Errorf("an answer took %v", took)
+		response := visit(m, v.cookie, increment)
+		limit := 2*timeout + time.Second // a timeout to load, and one to save
+		if took := time.Since(begun); took > limit {
+			t.Errorf("a response took %v, want a maximum of %v", took, limit)
 		}
-		switch {
-		case answer.StatusCode == 200 && len(answer.Cookies()) == 0: // a new one would be another session
+		switch cookies := len(response.Cookies()); {
+		case response.StatusCode == 200 && cookies == 0: // a new cookie would be another session's
 			v.counted.Add(1)
-		case answer.StatusCode == 503 && len(answer.Cookies()) == 0:
+		case response.StatusCode == 503 && cookies == 0:
 			v.refused.Add(1)
 		default:
-			t.Errorf("answered %d with %v", answer.StatusCode, answer.Cookies())
+			t.Errorf("status %d with %d cookies, want 200 or 503 with none", response.StatusCode, cookies)
 		}
 	}
 }
 
-// mustCome waits until each visitor got 10 more of what is counted.
+// mustCome waits until each visitor got 10 more of the responses that a counter counts.
 func mustCome(t *testing.T, visitors []visitor, what string, of func(*visitor) *atomic.Int64) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -91,7 +93,7 @@ func mustCome(t *testing.T, visitors []visitor, what string, of func(*visitor) *
 		count := of(&visitors[i])
 		for want := count.Load() + 10; count.Load() < want; <-tick.C {
 			if time.Now().After(deadline) {
-				t.Fatalf("no %s come", what)
+				t.Fatalf("%d %s after 30 s, want %d", count.Load(), what, want)
 			}
 		}
 	}
