@@ -23,19 +23,21 @@ import (
 	"unicode/utf8"
 )
 
-// A username is plain ASCII. Of all the letters there are, many look alike, some
-// can be written in two ways, and some have no one lower case: each of these is a
-// way to pass for somebody else. pages.html tells the rule.
+// username is the rule for usernames, which pages.html explains. It allows ASCII only.
+//
+// In Unicode, many letters look alike, some letters can be written in two ways, and
+// some have more than one lower case. With each of these, a visitor could register a
+// name that looks like another user's.
 var username = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{2,31}$`)
 
-// A password may be made of anything, and 8 characters is the least that NIST
-// SP 800-63B allows. The upper bound is there because there has to be one.
+// A password can have any characters. Its minimum is the smallest that NIST SP 800-63B
+// allows. It has a maximum because every input must have one.
 const (
 	minPassword = 8 // characters
 	maxPassword = 256
 )
 
-// checkRules returns what is wrong, by field.
+// checkRules returns the problems with a name and a password, by field.
 func checkRules(name, password string) map[string]string {
 	problems := make(map[string]string)
 	if !username.MatchString(name) {
@@ -43,7 +45,8 @@ func checkRules(name, password string) map[string]string {
 	}
 	switch n := utf8.RuneCountInString(password); {
 	case strings.Contains(password, "\x00"):
-		// HMAC pads a short key with zero bytes, so the password without them would do.
+		// HMAC pads a short key with zero bytes, so a password that ends with zero bytes
+		// has the same hash as the password without them.
 		problems["password"] = "The password has a zero byte in it, which no keyboard types."
 	case n < minPassword:
 		problems["password"] = fmt.Sprintf("The password is too short: it has %d characters.", n)
@@ -53,9 +56,10 @@ func checkRules(name, password string) map[string]string {
 	return problems
 }
 
-// fold returns what two spellings of one username have in common. It knows only
-// A to Z. strings.ToLower knows more, among it the Kelvin sign, whose lower case
-// is k.
+// fold returns the name in lower case, so that Ada and ADA are one name.
+//
+// It changes only A to Z. strings.ToLower changes more: for example, it turns the
+// Kelvin sign into k.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
@@ -65,11 +69,11 @@ func fold(name string) string {
 	}, name)
 }
 
-// account is what is kept of an account. Getting from the hash to the password
-// takes guessing. The salt is random, so that equal passwords have unequal hashes
-// and each account has to be guessed by itself.
+// account is what the file stores of an account. Someone who reads the hash must guess
+// the password. The salt is random, so that equal passwords have different hashes, and
+// each account must be guessed separately.
 type account struct {
-	ID   string `json:"id"`   // random: no later account has it
+	ID   string `json:"id"`   // random, so that no later account has the same
 	Name string `json:"name"` // as it was typed
 	Salt []byte `json:"salt"`
 	Hash []byte `json:"hash"`
@@ -80,38 +84,44 @@ const (
 	saltSize = 16      // bytes
 )
 
-// scheme stands in the file, so that a release that hashes otherwise cannot take
-// these hashes for its own.
+// scheme is written into the file, so that a later release that hashes in another way
+// can tell that these hashes are not its own.
 var scheme = fmt.Sprintf("PBKDF2-SHA-256, %d rounds", rounds)
 
 func hashPassword(password string, salt []byte) ([]byte, error) {
 	return pbkdf2.Key(sha256.New, password, salt, rounds, sha256.Size)
 }
 
-// accounts are those of one file, and of one process: what another one writes to
-// the file is neither seen nor kept.
+// accounts has the accounts of one file.
+//
+// Only one process may use the file. This process does not see what another process
+// writes, and overwrites it.
 type accounts struct {
 	file  string
 	limit int
 
-	saving sync.Mutex                         // held while a name is looked up and then written
+	saving sync.Mutex                         // held while a name is looked up and then saved
 	saved  atomic.Pointer[map[string]account] // what the file has, by folded name: replaced, never changed
 }
 
 var (
 	errTaken = errors.New("the username is taken")
-	errFull  = errors.New("there are as many accounts as there can be")
+	errFull  = errors.New("the file has the maximum number of accounts")
 	errWrong = errors.New("no account has this username and this password")
 )
 
-// content is the file. It has no room for a password, only for what is kept of it.
+// content is the content of the file. It has no field for a password, only for its
+// hash.
 type content struct {
 	Scheme   string             `json:"scheme"`
 	Accounts map[string]account `json:"accounts"` // by folded name
 }
 
-// openAccounts reads the file, if it is there. One that is damaged anywhere is an
-// error: to go on with what is left would lose the rest with the next save.
+// openAccounts reads the accounts from the file. If there is no file, it begins with no
+// accounts.
+//
+// If any part of the file is damaged, openAccounts fails. If it used the undamaged
+// accounts, the next save would lose all the others.
 func openAccounts(file string, limit int) (*accounts, error) {
 	a := &accounts{file: file, limit: limit}
 	saved := make(map[string]account)
@@ -120,7 +130,7 @@ func openAccounts(file string, limit int) (*accounts, error) {
 		saved, err = decode(data)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the accounts in %s cannot be read: %w", file, err)
+		return nil, fmt.Errorf("cannot read the accounts in %s: %w", file, err)
 	}
 	a.saved.Store(&saved)
 	return a, nil
@@ -134,10 +144,10 @@ func decode(data []byte) (map[string]account, error) {
 		return nil, err
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("something follows the end")
+		return nil, errors.New("the file must end after its JSON object")
 	}
 	if c.Scheme != scheme || c.Accounts == nil {
-		return nil, fmt.Errorf("its scheme is %q, and not %q, or it has no accounts", c.Scheme, scheme)
+		return nil, fmt.Errorf("the file must have accounts and the scheme %q; its scheme is %q", scheme, c.Scheme)
 	}
 	for key, a := range c.Accounts {
 		if !username.MatchString(a.Name) || key != fold(a.Name) || a.ID == "" || len(a.Salt) != saltSize || len(a.Hash) != sha256.Size {
@@ -147,22 +157,24 @@ func decode(data []byte) (map[string]account, error) {
 	return c.Accounts, nil
 }
 
-// find returns the account of a name, in any case.
+// find returns the account of a name. Upper and lower case make no difference.
 func (a *accounts) find(name string) (account, bool) {
 	found, known := (*a.saved.Load())[fold(name)]
 	return found, known
 }
 
-// nobody is hashed for when there is no account.
-var nobody = account{Salt: make([]byte, saltSize), Hash: make([]byte, sha256.Size)}
+// noAccount is what check compares the password with if there is no account.
+var noAccount = account{Salt: make([]byte, saltSize), Hash: make([]byte, sha256.Size)}
 
-// check returns the account with this name and password, or errWrong. For a name
-// that nobody has it works as long: an answer that came sooner would tell which
-// names exist. The comparison does not tell by its time how much was right.
+// check returns the account with this name and password, or errWrong.
+//
+// If there is no such account, check does the same work, because a faster response
+// would tell which names exist. It compares the hashes in constant time: how long that
+// takes does not depend on how much of the hash was right.
 func (a *accounts) check(name, password string) (account, error) {
 	found, known := a.find(name)
 	if !known {
-		found = nobody
+		found = noAccount
 	}
 	hash, err := hashPassword(password, found.Salt)
 	if err != nil {
@@ -176,9 +188,10 @@ func (a *accounts) check(name, password string) (account, error) {
 	return found, nil
 }
 
-// add makes an account and returns when the disk has it. The error is errTaken,
-// errFull, or what went wrong with the file, and then there is no such account
-// (unless it was the very last step, syncDir, that failed: the file may have it).
+// add makes an account and saves it. It returns after the account is on the disk.
+//
+// It returns errTaken, errFull, or an error of the file. After an error there is no such
+// account, with one exception: if only syncDir failed, the file may have the account.
 func (a *accounts) add(name, password string) (account, error) {
 	if err := a.admits(name); err != nil {
 		return account{}, err // before the work of a hash
@@ -205,6 +218,7 @@ func (a *accounts) add(name, password string) (account, error) {
 	return made, nil
 }
 
+// admits returns errTaken or errFull if no account with this name can be added.
 func (a *accounts) admits(name string) error {
 	if _, known := a.find(name); known {
 		return errTaken
@@ -215,17 +229,19 @@ func (a *accounts) admits(name string) error {
 	return nil
 }
 
-// replace writes beside the file, and then renames. A process that is killed at
-// any moment leaves the old file or the new one, whole. Sync comes before Rename:
-// when the power fails, the new name must not be there before what it names. And
-// the directory is synced after it, as until then the disk may have the old name.
+// replace writes the content to a second file and then renames that file. A process
+// that is killed at any moment leaves the whole old file or the whole new one.
+//
+// Sync comes before Rename, because after a power failure the new name must not stand
+// for a file whose content is missing. The directory is synced after Rename, because
+// until then the name on the disk may still be that of the old file.
 func replace(file string, c content) error {
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return err
 	}
 	temp := file + ".tmp"
-	os.Remove(temp) // what a process that was killed left
+	os.Remove(temp) // a process that was killed may have left one
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -242,8 +258,10 @@ func replace(file string, c content) error {
 	return syncDir(filepath.Dir(file))
 }
 
-// syncDir returns when the disk has the names of a directory. Windows cannot do
-// that, nor can some file systems, which say so with these errors.
+// syncDir returns after the names in a directory are on the disk.
+//
+// Windows cannot sync a directory, so syncDir does nothing there. Some file systems
+// cannot do it either. They return one of the two errors below, which syncDir ignores.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -260,9 +278,11 @@ func syncDir(dir string) error {
 	return err
 }
 
-// lock keeps a second process from the file until this one ends, however it ends,
-// or the result is closed. Each would overwrite what the other registers. It locks
-// a file of its own, as the accounts' file is another one after each save.
+// lock keeps a second process from using the file, because each process would overwrite
+// the accounts that the other saves. The lock ends when the caller closes the result, or
+// when this process ends for any reason.
+//
+// lock locks a file of its own, because each save replaces the accounts' file.
 func lock(file string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil, err
@@ -273,7 +293,7 @@ func lock(file string) (*os.File, error) {
 	}
 	if err := flock(held); err != nil {
 		held.Close()
-		return nil, fmt.Errorf("%s cannot be locked, as when another process uses it: %w", file, err)
+		return nil, fmt.Errorf("cannot lock %s, perhaps because another process uses it: %w", file, err)
 	}
 	return held, nil
 }

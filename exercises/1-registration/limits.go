@@ -9,37 +9,39 @@ import (
 	"time"
 )
 
-// Guessing is bounded by the name: of any other mark that a request bears, an
-// attacker has as many as they like.
+// The limit is per username, because an attacker can change everything else in a
+// request, such as its address or its cookie, as often as they like.
 const (
-	maxFailures = 5 // of one name, and then there is a pause
+	maxFailures = 5 // failed logins with one name before its pause
 	pause       = 15 * time.Minute
-	maxNames    = 20_000 // that are remembered
+	maxNames    = 20_000 // maximum number of names with a tally
 )
 
-// failures counts the failed logins of each name, whether there is such an account
-// or not: a pause for the names that exist would tell which do. Its zero value is
-// ready for use.
+// failures counts the failed logins with each name. It also counts names that have no
+// account, because a pause for existing names only would tell which names exist. The
+// zero value is ready for use.
 type failures struct {
 	mu    sync.Mutex
 	names map[[sha256.Size]byte]tally // by a hash, so that a long name takes no more room
 }
 
-// tally is of the time until Ends, which is a pause after the first failure. It
-// does not move: who keeps on trying is not locked out for ever.
+// tally is the number of failed logins with a name until Ends. Ends is one pause after
+// the first failure. Later attempts do not move it, so that attempts without end cannot
+// lock the user out without end.
 type tally struct {
 	Count int
 	Ends  time.Time
 }
 
-// pausedError says how long there is still to wait.
+// pausedError is the time until the next attempt is allowed.
 type pausedError time.Duration
 
 func (e pausedError) Error() string { return fmt.Sprintf("paused for %v", time.Duration(e)) }
 func (e pausedError) seconds() int  { return int(math.Ceil(time.Duration(e).Seconds())) }
 func (e pausedError) minutes() int  { return int(math.Ceil(time.Duration(e).Minutes())) }
 
-// begin counts an attempt that is about to be made, or fails with a pausedError.
+// begin counts an attempt before the password is checked. It returns a pausedError if
+// the name has had maxFailures attempts already.
 func (f *failures) begin(name string) error {
 	key, now := sha256.Sum256([]byte(fold(name))), time.Now()
 	f.mu.Lock()
@@ -57,16 +59,19 @@ func (f *failures) begin(name string) error {
 	return nil
 }
 
-// forget is for an attempt that was right.
+// forget deletes the count of a name, after a login with the right password.
 func (f *failures) forget(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.names, sha256.Sum256([]byte(fold(name))))
 }
 
-// makeRoom drops what is over, and if that is not enough, any one of the others.
-// To have one name forgotten in this way takes thousands of attempts with other
-// names, each of which costs a hash, and buys five.
+// makeRoom deletes the tallies that have expired. If all the others still fill the
+// table, it deletes any one of them.
+//
+// An attacker gains little from that. To have one name forgotten, the attacker must make
+// thousands of attempts with other names, and each takes a hash. Then the attacker has
+// five more guesses.
 func (f *failures) makeRoom(now time.Time) {
 	if f.names == nil {
 		f.names = make(map[[sha256.Size]byte]tally)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// To see this from outside would take 20,000 hashes, so this test looks inside. It
-// goes with limits.go.
+// This test uses the type failures of limits.go, because a test over HTTP would take
+// 20,000 hashes.
 func TestNoMoreNamesAreRememberedThanThereIsRoomFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f failures
@@ -18,12 +18,12 @@ func TestNoMoreNamesAreRememberedThanThereIsRoomFor(t *testing.T) {
 			}
 		}
 		if n := len(f.names); n != maxNames {
-			t.Errorf("%d names are remembered, want %d", n, maxNames)
+			t.Errorf("got %d names, want %d", n, maxNames)
 		}
 		time.Sleep(pause)
 		f.begin("the first one after the pause")
 		if n := len(f.names); n != 1 {
-			t.Errorf("after the pause %d names are remembered, want 1", n)
+			t.Errorf("after the pause: got %d names, want 1", n)
 		}
 	})
 }

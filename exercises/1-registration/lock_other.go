@@ -4,6 +4,6 @@ package main
 
 import "os"
 
-// flock does not lock: there is none here. Nobody but you keeps a second process
-// from the file.
+// flock locks nothing, because this system has no flock. On this system you must make
+// sure yourself that only one process uses the file.
 func flock(f *os.File) error { return nil }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// flock fails at once when another process has the lock.
+// flock locks f. If another process has the lock, flock fails at once.
 func flock(f *os.File) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }

@@ -1,11 +1,12 @@
 // Command 1-registration lets visitors register, log in, see a dashboard and log
-// out. The accounts are in a file.
+// out. It stores the accounts in a file.
 //
 //	go run ./exercises/1-registration
 //
-// Open http://localhost:8080, register, restart the program, and log in. The
-// accounts are in accounts.go, what keeps the password check from being a way to
-// stop the site in limits.go.
+// Open http://localhost:8080, register, restart the program, and log in.
+//
+// The accounts are in accounts.go. The limits that keep attackers from stopping the
+// site with password checks are in limits.go and turns.go.
 package main
 
 import (
@@ -25,24 +26,25 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// signedIn is the one value in the session. It is there or it is not, and says
-// nothing about whether that account still exists.
+// signedIn is the account that the visitor is signed in to. It is the only value in the
+// session. It does not tell whether that account still exists.
 const signedIn = session.Key[identity]("account")
 
-// identity is an account as the session knows it. The name alone would not do: if
-// the account is removed and somebody else registers its name, the cookies of the
-// first one would open the account of the second.
+// identity names an account in the session.
+//
+// The name alone is not enough. If the account is removed and another visitor registers
+// its name, the first visitor's cookies would open the second visitor's account.
 type identity struct {
 	Name string `json:"name"`
 	ID   string `json:"id"`
 }
 
-const maxForm = 4096 // bytes of a posted form, which the longest password fits in
+const maxForm = 4096 // bytes of a posted form: room for the longest password
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
-	file := flag.String("accounts", defaultFile(), "the file that keeps the accounts")
-	limit := flag.Int("max", 10_000, "how many accounts there can be")
+	file := flag.String("accounts", defaultFile(), "the file that stores the accounts")
+	limit := flag.Int("max", 10_000, "maximum number of accounts")
 	flag.Parse()
 
 	secret, err := session.SecretFromEnv("SESSION_SECRET")
@@ -58,7 +60,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer held.Close() // open, and so locked, until the process ends
+	defer held.Close() // the file stays locked until the process ends
 	handler, err := newHandler(sessions, *file, *limit)
 	if err != nil {
 		log.Fatal(err)
@@ -75,15 +77,16 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// options ask for a new login twice a day. The session is not permanent, and only
-// a login writes it, so nothing signs it anew: a copy of the cookie, too, ends
-// 12 hours after the login that made it.
+// options returns the session options: a visitor must log in again after 12 hours.
+//
+// The session is not permanent, and only a login changes it, so the manager never
+// re-signs it. Therefore a copy of the cookie also expires 12 hours after the login.
 func options() *session.Options {
 	return &session.Options{Name: "registration", Lifetime: 12 * time.Hour}
 }
 
-// defaultFile is a file of this user's, outside the repository: what visitors
-// register is not to be committed.
+// defaultFile returns a file that belongs to this user. It is outside the repository,
+// because the data of visitors must not be committed.
 func defaultFile() string {
 	dir, err := os.UserConfigDir()
 	if err != nil {
@@ -99,9 +102,11 @@ type site struct {
 	failures failures
 }
 
-// newHandler returns the exercise's site, with the accounts of a file, which need
-// not be there yet, and at most limit of them. It fails when the file cannot be
-// read. CrossOriginProtection answers 403 to a POST from a page of another origin.
+// newHandler returns the exercise's site, which stores at most limit accounts in file.
+// If there is no such file yet, the first registration makes it. newHandler fails if it
+// cannot read the file.
+//
+// CrossOriginProtection answers a POST from a page of another origin with 403.
 func newHandler(sessions *session.Manager, file string, limit int) (http.Handler, error) {
 	accounts, err := openAccounts(file, limit)
 	if err != nil {
@@ -120,8 +125,8 @@ func newHandler(sessions *session.Manager, file string, limit int) (http.Handler
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux)), nil
 }
 
-// form is what a form shows: what was typed, and what is wrong with it. The
-// password never comes back.
+// form is what a form shows again: the username that was typed, and the problems with
+// the form. It has no password, so no page ever shows one.
 type form struct {
 	Username string
 	Problems map[string]string // by field; "" is the form as a whole
@@ -150,11 +155,11 @@ func readForm(page string, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// register makes an account and signs it in: whoever registers has typed the
-// password this moment, and to ask for it again would prove nothing more.
+// register makes an account and signs the visitor in. The visitor has just typed the
+// password, so a login would prove nothing more.
 //
-// Here and in login, PostForm holds what came in the body. A password in the
-// address would be in logs and in the browser's history.
+// Both register and login read PostForm, which has the fields of the request's body
+// only. A password in the address would be in logs and in the browser's history.
 func (s *site) register(w http.ResponseWriter, r *http.Request) {
 	name, password := r.PostForm.Get("username"), r.PostForm.Get("password")
 	if problems := checkRules(name, password); len(problems) > 0 {
@@ -169,6 +174,7 @@ func (s *site) register(w http.ResponseWriter, r *http.Request) {
 	s.finish(w, r, "register", made, err)
 }
 
+// login checks the username and the password, and begins a session.
 func (s *site) login(w http.ResponseWriter, r *http.Request) {
 	name, password := r.PostForm.Get("username"), r.PostForm.Get("password")
 	for _, field := range []string{"username", "password"} {
@@ -185,9 +191,12 @@ func (s *site) login(w http.ResponseWriter, r *http.Request) {
 	s.finish(w, r, "login", found, err)
 }
 
-// authenticate counts an attempt before it is made, and forgets the count when it
-// is right. Were failures counted afterwards, all of a hundred attempts that are
-// sent at once would be made.
+// authenticate returns the account with this name and password, and limits how often a
+// visitor can try.
+//
+// It counts each attempt before it checks the password, and forgets the count after the
+// right password. If it counted failures afterwards, an attacker could send a hundred
+// attempts at the same time, and none would be refused.
 func (s *site) authenticate(name, password string) (account, error) {
 	if err := s.failures.begin(name); err != nil {
 		return account{}, err
@@ -199,7 +208,8 @@ func (s *site) authenticate(name, password string) (account, error) {
 	return found, err
 }
 
-// finish signs the account in, or says why not.
+// finish signs the account in if err is nil. Otherwise it shows the form again and says
+// what went wrong.
 func (s *site) finish(w http.ResponseWriter, r *http.Request, page string, a account, err error) {
 	name := r.PostForm.Get("username")
 	paused, isPaused := errors.AsType[pausedError](err)
@@ -227,16 +237,17 @@ func (s *site) finish(w http.ResponseWriter, r *http.Request, page string, a acc
 	}
 }
 
-// signIn begins a session. Whatever was in the one before, planted or left behind,
-// is not this account's (session fixation).
+// signIn begins a session for the account. It clears the session first, because an
+// attacker or an earlier visitor may have left values in it (session fixation).
 func signIn(s *session.Session, a account) {
 	s.Clear()
 	signedIn.Set(s, identity{a.Name, a.ID})
 }
 
-// dashboard is for whoever is signed in to an account that exists. The signature
-// says that this site once wrote the name and the ID, not that they are an
-// account's today.
+// dashboard shows a page to a visitor who is signed in to an account that exists.
+//
+// It looks the account up with every request, because the signature only proves that
+// this site once wrote the name and the ID. The account may have been removed since.
 func (s *site) dashboard(w http.ResponseWriter, r *http.Request) {
 	who := signedIn.Get(session.From(r))
 	a, known := s.accounts.find(who.Name)
@@ -248,16 +259,19 @@ func (s *site) dashboard(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "dashboard", a.Name)
 }
 
-// logout leaves the session empty, so the browser is told to delete its cookie.
+// logout clears the session. The session is then empty, so the manager tells the
+// browser to delete its cookie.
 func logout(w http.ResponseWriter, r *http.Request) {
 	session.From(r).Clear()
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// forget answers with a stylesheet that has no styles. Whatever no-store says, some
-// browsers keep the page that you leave in memory, and Back would show it after
-// a logout. Clear-Site-Data makes them drop it, if it comes when that page has
-// been left: so the login page asks for this.
+// forget sends an empty stylesheet with a Clear-Site-Data header.
+//
+// Some browsers keep the page that you leave in memory, even with no-store, and Back
+// would show it after a logout. Clear-Site-Data makes them delete it. The header works
+// only after the browser has left that page. Therefore the login page loads this
+// stylesheet.
 func forget(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -269,7 +283,7 @@ var pagesHTML string
 
 var pages = template.Must(template.New("pages").Parse(pagesHTML))
 
-// show answers with a page that no cache may keep, not even the browser's own.
+// show writes a page that no cache may store, not even the browser's own.
 func show(w http.ResponseWriter, status int, page string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -279,7 +293,7 @@ func show(w http.ResponseWriter, status int, page string, data any) {
 	}
 }
 
-// problem shows a form again with one thing that is wrong.
+// problem shows a form again with one problem.
 func problem(w http.ResponseWriter, status int, page, username, field, text string) {
 	show(w, status, page, form{username, map[string]string{field: text}})
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -25,42 +26,45 @@ import (
 	"example.com/sessions/internal/webtest"
 )
 
-// This does not run beside others: it counts on a hash taking longer than the
-// arrival of 23 requests.
+// No other test may run at the same time, because this test relies on a hash taking
+// longer than it takes 23 requests to arrive.
 func TestTwoHashAtATimeTwentyWaitAndTheNextIsTurnedAway(t *testing.T) {
 	handler := start(t, newFile(t))
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	statuses := make(chan int, 23)
 	for i := range 23 {
-		form := credentials("nobody"+string(rune('a'+i)), "a wrong password")
+		form := credentials("stranger"+string(rune('a'+i)), "a wrong password")
 		go func() {
-			w := &answer{ResponseRecorder: httptest.NewRecorder()}
+			w := &response{ResponseRecorder: httptest.NewRecorder()}
 			handler.ServeHTTP(w, newPost("/login", strings.NewReader(form.Encode())).WithContext(ctx))
 			if w.begun && w.Code == http.StatusServiceUnavailable && w.Header().Get("Retry-After") == "" {
-				t.Error("a visitor who is turned away is not told for how long")
+				t.Error("the response 503 has no Retry-After, want one")
 			}
 			statuses <- w.status()
 		}()
 	}
 	if first := <-statuses; first != http.StatusServiceUnavailable {
-		t.Errorf("the first of 23 at once was answered %d, want the 503 of the one that is too many", first)
+		t.Errorf("23 requests at the same time: got %d as the first response, want 503 for the request that is one too many", first)
 	}
-	leave() // those that wait need no answer any more
+	leave() // the visitors who wait hang up
 	hashed := 0
 	for range 22 {
 		switch status := <-statuses; status {
 		case http.StatusForbidden:
 			hashed++
-		case noAnswer:
+		case noResponse:
 		default:
-			t.Errorf("answered %d", status)
+			t.Errorf("got status %d, want 403 or no response", status)
 		}
 	}
-	if hashed == 0 || hashed > 2 {
-		t.Errorf("%d were being hashed, want 2", hashed)
+	if hashed == 0 {
+		t.Error("no password was hashed, want 1 or 2")
 	}
-	page := webtest.NewBrowser(t, handler).Post("/login", credentials("nobody", "a wrong password"))
+	if hashed > 2 {
+		t.Errorf("%d passwords were hashed, want at most 2", hashed)
+	}
+	page := webtest.NewBrowser(t, handler).Post("/login", credentials("stranger", "a wrong password"))
 	page.MustBe(http.StatusForbidden, "Invalid credentials") // there is room again
 }
 
@@ -93,7 +97,7 @@ func TestNamesThatBreakTheRulesAreRefused(t *testing.T) {
 		page.MustBe(http.StatusBadRequest, "This is not a username that you can register.")
 	}
 	if browser.Cookie("/", "registration") != "" {
-		t.Error("somebody is signed in")
+		t.Error("a refused name made a session, want no cookie")
 	}
 }
 
@@ -120,9 +124,10 @@ func TestWhatWasTypedIsKeptButNotThePassword(t *testing.T) {
 		credentials("ADA", "secret-one"),     // taken
 	} {
 		page := browser.Post("/register", form)
-		if page.Status < 400 || !strings.Contains(page.Body, `value="`+form.Get("username")+`"`) {
-			t.Errorf("%d, without %s: %s", page.Status, form.Get("username"), page.Body)
+		if page.Status < 400 {
+			t.Errorf("%s: got status %d, want at least 400", form.Get("username"), page.Status)
 		}
+		page.MustBe(page.Status, `value="`+form.Get("username")+`"`)
 		page.MustNotShow("secret")
 	}
 	page := browser.Post("/login", credentials("Ada", "secret-one"))
@@ -157,7 +162,7 @@ func TestOfTwoRegistrationsOfOneNameAtOnceOneWins(t *testing.T) {
 	}
 	pages[winner].MustBe(http.StatusSeeOther, "")
 	pages[loser].MustBe(http.StatusConflict, "is taken")
-	again := webtest.NewBrowser(t, start(t, file)) // in the file, too, is the winner
+	again := webtest.NewBrowser(t, start(t, file)) // the file has the winner too
 	again.Post("/login", credentials("ada", "the password of "+names[winner])).MustShow("Welcome to your dashboard, " + names[winner] + "!")
 	again.Post("/login", credentials("ada", "the password of "+names[loser])).MustBe(http.StatusForbidden, "Invalid credentials")
 }
@@ -184,7 +189,8 @@ func TestAccountsOutliveTheProgram(t *testing.T) {
 	browser.Post("/register", credentials("ada", password)).MustBe(http.StatusConflict, "is taken")
 }
 
-// A second name of the file goes on having what was in it.
+// The test gives the file a second name. If the program replaces the file, the old
+// content is still there under the second name.
 func TestFileIsReplacedAndNeverWrittenInto(t *testing.T) {
 	t.Parallel()
 	file := adasFile(t)
@@ -195,10 +201,10 @@ func TestFileIsReplacedAndNeverWrittenInto(t *testing.T) {
 	}
 	webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Grace", password)).MustBeAt("/dashboard")
 	if !bytes.Equal(read(t, link), before) {
-		t.Error("the file was written into: a process that is killed then leaves half of it")
+		t.Error("the program wrote into the file, want a new file: a killed process would leave half of it")
 	}
 	if bytes.Equal(read(t, file), before) {
-		t.Error("the file did not change")
+		t.Error("the file did not change, want it to have Grace's account")
 	}
 }
 
@@ -214,31 +220,38 @@ func TestFileIsForItsOwnerOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if mode := info.Mode(); runtime.GOOS != "windows" && mode != 0o600 { // Windows has other rights
-		t.Errorf("the file's mode is %v", mode)
+		t.Errorf("got a file of mode %v, want %v", mode, fs.FileMode(0o600))
 	}
 	if bytes.Contains(read(t, file), []byte(password)) {
-		t.Error("the password is in the file")
+		t.Error("the file has the password, want only its hash")
 	}
 }
 
-// This reads the file as the solution writes it. With a file of your own, read that.
-func TestFileKeepsSaltedHashesOf600000Rounds(t *testing.T) {
+// This test reads the file as the solution writes it. If your solution writes another
+// file, change the test.
+func TestFileStoresSaltedHashesOf600000Rounds(t *testing.T) {
 	t.Parallel()
 	file := adasFile(t)
 	webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Grace", password)).MustBeAt("/dashboard")
-	var kept struct {
+	var stored struct {
 		Accounts map[string]struct{ Salt, Hash []byte }
 	}
-	if err := json.Unmarshal(read(t, file), &kept); err != nil {
+	if err := json.Unmarshal(read(t, file), &stored); err != nil {
 		t.Fatal(err)
 	}
-	ada, grace := kept.Accounts["ada"], kept.Accounts["grace"] // who have one password
-	if len(ada.Salt) < 16 || bytes.Equal(ada.Salt, grace.Salt) {
-		t.Errorf("the salts are %x and %x", ada.Salt, grace.Salt)
+	ada, grace := stored.Accounts["ada"], stored.Accounts["grace"] // with the same password
+	if len(ada.Salt) < 16 {
+		t.Errorf("got a salt of %d bytes, want at least 16", len(ada.Salt))
+	}
+	if bytes.Equal(ada.Salt, grace.Salt) {
+		t.Errorf("got the salt %x twice, want two different salts", ada.Salt)
 	}
 	want, err := pbkdf2.Key(sha256.New, password, ada.Salt, 600_000, 32)
-	if err != nil || !bytes.Equal(ada.Hash, want) {
-		t.Errorf("the hash is %x, want %x, %v", ada.Hash, want, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(ada.Hash, want) {
+		t.Errorf("got the hash %x, want %x", ada.Hash, want)
 	}
 }
 
@@ -254,11 +267,14 @@ func TestDamagedFileIsRefusedAndLeftAsItIs(t *testing.T) {
 	}
 	for _, data := range damaged {
 		write(t, file, data)
-		if _, err := newHandler(manager(t), file, 100); err == nil || !strings.Contains(err.Error(), file) {
-			t.Errorf("opened: %q, or the error does not name the file: %v", data, err)
+		_, err := newHandler(manager(t), file, 100)
+		if err == nil {
+			t.Errorf("%q: got no error, want one", data)
+		} else if !strings.Contains(err.Error(), file) {
+			t.Errorf("%q: got the error %q, want the file's name in it", data, err)
 		}
-		if !bytes.Equal(read(t, file), data) {
-			t.Fatalf("refused, and overwritten: %q", data)
+		if got := read(t, file); !bytes.Equal(got, data) {
+			t.Fatalf("after the error: got %q in the file, want %q", got, data)
 		}
 	}
 }
@@ -285,7 +301,7 @@ func TestWhatCannotBeSavedIsNotRegistered(t *testing.T) {
 
 // Logging in.
 
-func TestWrongPasswordAndUnknownUserGetTheSameAnswer(t *testing.T) {
+func TestWrongPasswordAndUnknownUserGetTheSameResponse(t *testing.T) {
 	t.Parallel()
 	handler := start(t, adasFile(t))
 	wrong := webtest.NewBrowser(t, handler).Post("/login", credentials("Ada", "a wrong password"))
@@ -301,27 +317,27 @@ func TestFiveFailuresInARowAreFollowedByAPause(t *testing.T) {
 		browser := webtest.NewBrowser(t, start(t, file))
 		fail := func(times int) {
 			for i := range times {
-				name := []string{"Ada", "ada"}[i%2] // one name
+				name := []string{"Ada", "ada"}[i%2] // both count as one name
 				browser.Post("/login", credentials(name, "a wrong password")).MustBe(http.StatusForbidden, "Invalid credentials")
 			}
 		}
 		fail(4)
-		browser.Post("/login", credentials("Ada", password)).MustBeAt("/dashboard") // that was a row of four
+		browser.Post("/login", credentials("Ada", password)).MustBeAt("/dashboard") // after four failures
 		fail(5)
 		time.Sleep(5 * time.Minute)
-		page := browser.Post("/login", credentials("ADA", password)) // even the right one
+		page := browser.Post("/login", credentials("ADA", password)) // refused with the right password too
 		page.MustBe(http.StatusTooManyRequests, "Try again in 10 min.")
-		if got := page.Header.Get("Retry-After"); got != "600" {
-			t.Errorf("Retry-After is %q", got)
+		if got, want := page.Header.Get("Retry-After"), "600"; got != want {
+			t.Errorf("got Retry-After: %q, want %q", got, want)
 		}
-		time.Sleep(10*time.Minute - time.Second) // trying did not prolong it
+		time.Sleep(10*time.Minute - time.Second) // the refused attempt did not make the pause longer
 		browser.Post("/login", credentials("Ada", password)).MustBe(http.StatusTooManyRequests, "Try again in 1 min.")
 		time.Sleep(time.Second)
 		browser.Post("/login", credentials("Ada", password)).MustBeAt("/dashboard")
 	})
 }
 
-// Six at once, so that none knows how the others end.
+// The six attempts run at the same time, so that each begins before another has failed.
 func TestUnknownNameIsPausedLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	handler := start(t, adasFile(t))
@@ -329,7 +345,7 @@ func TestUnknownNameIsPausedLikeAnyOther(t *testing.T) {
 	for range 6 {
 		go func() {
 			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, newPost("/login", strings.NewReader(credentials("nobody", "a guess").Encode())))
+			handler.ServeHTTP(w, newPost("/login", strings.NewReader(credentials("stranger", "a guess").Encode())))
 			statuses <- w.Code
 		}()
 	}
@@ -337,8 +353,11 @@ func TestUnknownNameIsPausedLikeAnyOther(t *testing.T) {
 	for range 6 {
 		got[<-statuses]++
 	}
-	if got[http.StatusForbidden] != 5 || got[http.StatusTooManyRequests] != 1 {
-		t.Errorf("answered %v, want 403 five times and 429 once", got)
+	if n := got[http.StatusForbidden]; n != 5 {
+		t.Errorf("got the status 403 %d times, want 5: %v", n, got)
+	}
+	if n := got[http.StatusTooManyRequests]; n != 1 {
+		t.Errorf("got the status 429 %d times, want 1: %v", n, got)
 	}
 }
 
@@ -351,8 +370,10 @@ func TestNothingFromBeforeTheLoginSurvivesIt(t *testing.T) {
 	}))
 	browser.Post("/login", credentials("Ada", password)).MustBeAt("/dashboard")
 	payload := payload(t, browser)
-	if _, there := payload["deliver_to"]; there || payload["_permanent"] != nil {
-		t.Errorf("the session has %v", payload)
+	for _, planted := range []string{"deliver_to", "_permanent"} {
+		if value, there := payload[planted]; there {
+			t.Errorf("after the login the session has %s = %v, want none", planted, value)
+		}
 	}
 }
 
@@ -363,17 +384,17 @@ func TestLogoutDeletesTheCookie(t *testing.T) {
 	browser.Get("/dashboard").MustShow("Welcome to your dashboard, Ada!")
 	browser.Post("/logout", nil).MustBeAt("/login")
 	if value := browser.Cookie("/", "registration"); value != "" {
-		t.Errorf("the cookie is still there: %s", value)
+		t.Errorf("got the cookie %s, want none", value)
 	}
 	browser.Get("/dashboard").MustBeAt("/login")
 }
 
-func TestSessionOfARemovedAccountIsNobodys(t *testing.T) {
-	browser := ada(t, newFile(t)) // signed in, and not in the file
+func TestRemovedAccountIsSignedOut(t *testing.T) {
+	browser := ada(t, newFile(t)) // a valid cookie, but no account
 	browser.Get("/dashboard").MustBeAt("/login")
 }
 
-func TestWhoRegistersARemovedNameIsSomebodyElse(t *testing.T) {
+func TestRemovedNameRegisteredAgainIsAnotherAccount(t *testing.T) {
 	t.Parallel()
 	file := newFile(t)
 	webtest.NewBrowser(t, start(t, file)).Post("/register", credentials("Ada", password)).MustBeAt("/dashboard")
@@ -381,7 +402,7 @@ func TestWhoRegistersARemovedNameIsSomebodyElse(t *testing.T) {
 	former.Get("/dashboard").MustBeAt("/login")
 }
 
-func TestLoginHoldsForTwelveHours(t *testing.T) {
+func TestLoginLastsTwelveHours(t *testing.T) {
 	t.Parallel()
 	file := adasFile(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -394,18 +415,18 @@ func TestLoginHoldsForTwelveHours(t *testing.T) {
 	})
 }
 
-// HMAC pads a short key with zero bytes: "a" and seven of them would be a password of
-// eight characters, and "a" would do for it.
+// HMAC pads a short key with zero bytes. With "a" and seven zero bytes, a visitor would
+// have a password of eight characters, and "a" would log in.
 func TestPasswordWithZeroBytesIsRefused(t *testing.T) {
 	file := newFile(t)
 	browser := webtest.NewBrowser(t, start(t, file))
 	page := browser.Post("/register", credentials("Bob", "a\x00\x00\x00\x00\x00\x00\x00"))
 	if page.Status != http.StatusBadRequest {
-		t.Errorf("registering: status %d, want 400", page.Status)
+		t.Errorf("register: got status %d, want 400", page.Status)
 	}
 	page = browser.Post("/login", credentials("Bob", "a"))
 	if page.Status != http.StatusForbidden {
-		t.Errorf("logging in: status %d, want 403", page.Status)
+		t.Errorf("log in: got status %d, want 403", page.Status)
 	}
 }
 
@@ -415,11 +436,11 @@ func TestZeroBytesAfterAPasswordDoNotLogIn(t *testing.T) {
 	webtest.NewBrowser(t, handler).Post("/register", credentials("Bob", "correct horse"))
 	page := webtest.NewBrowser(t, handler).Post("/login", credentials("Bob", "correct horse\x00"))
 	if page.Status != http.StatusForbidden {
-		t.Errorf("status %d, want 403", page.Status)
+		t.Errorf("got status %d, want 403", page.Status)
 	}
 }
 
-func TestSignedRubbishIsNobodys(t *testing.T) {
+func TestSignedRubbishSignsNoOneIn(t *testing.T) {
 	file := adasFile(t)
 	for key := range payload(t, ada(t, file)) {
 		for _, value := range []any{nil, 5, "Ada", true, []any{1}, map[string]any{"name": 5}, map[string]any{"name": "Ada"}, map[string]any{}} {
@@ -430,7 +451,7 @@ func TestSignedRubbishIsNobodys(t *testing.T) {
 	}
 }
 
-func TestForgedSessionIsNobodys(t *testing.T) {
+func TestForgedSessionSignsNoOneIn(t *testing.T) {
 	file := adasFile(t)
 	browser := ada(t, file)
 	value := browser.Cookie("/", "registration")
@@ -438,13 +459,13 @@ func TestForgedSessionIsNobodys(t *testing.T) {
 	browser.Get("/dashboard").MustBeAt("/login")
 }
 
-func TestPagesAreStoredByNobody(t *testing.T) {
+func TestNoCacheStoresThePages(t *testing.T) {
 	browser := ada(t, adasFile(t))
 	for _, path := range []string{"/dashboard", "/login", "/register"} {
 		page := browser.Get(path)
 		page.MustShow("<h1>")
-		if got := page.Header.Get("Cache-Control"); got != "no-store" {
-			t.Errorf("%s has Cache-Control %q", path, got)
+		if got, want := page.Header.Get("Cache-Control"), "no-store"; got != want {
+			t.Errorf("%s: got Cache-Control: %q, want %q", path, got, want)
 		}
 	}
 }
@@ -452,12 +473,12 @@ func TestPagesAreStoredByNobody(t *testing.T) {
 func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
 	browser := webtest.NewBrowser(t, start(t, newFile(t)))
 	browser.Get("/login").MustShow(`href="/forget.css"`)
-	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
-		t.Errorf("Clear-Site-Data is %s", got)
+	if got, want := browser.Get("/forget.css").Header.Get("Clear-Site-Data"), `"cache"`; got != want {
+		t.Errorf("got Clear-Site-Data: %s, want %s", got, want)
 	}
 }
 
-// What comes in.
+// Requests that the site refuses.
 
 func TestMissingFieldIsNamed(t *testing.T) {
 	browser := webtest.NewBrowser(t, start(t, newFile(t)))
@@ -469,7 +490,9 @@ func TestMissingFieldIsNamed(t *testing.T) {
 		"":                         "The username is missing.",
 		"username=%zz":             "The form is damaged.",
 	} {
-		browser.Send(newPost("/login", strings.NewReader(body))).MustBe(http.StatusBadRequest, want)
+		t.Run(fmt.Sprintf("%q", body), func(t *testing.T) {
+			browser.Send(newPost("/login", strings.NewReader(body))).MustBe(http.StatusBadRequest, want)
+		})
 	}
 	for _, path := range []string{"/login", "/register"} {
 		page := browser.Post(path+"?"+credentials("Ada", password).Encode(), nil) // in the address
@@ -482,8 +505,8 @@ func TestHugeFormIsRefused(t *testing.T) {
 	for _, path := range []string{"/login", "/register"} {
 		page := browser.Post(path, credentials(strings.Repeat("x", 1<<20), password))
 		page.MustBe(http.StatusRequestEntityTooLarge, "The form is too large.")
-		if len(page.Body) > 10_000 {
-			t.Errorf("answered with %d bytes", len(page.Body))
+		if n := len(page.Body); n > 10_000 {
+			t.Errorf("got a response of %d bytes, want at most 10,000", n)
 		}
 	}
 }
@@ -503,24 +526,29 @@ func TestChangesTakeAPost(t *testing.T) {
 	browser.Get("/dashboard").MustShow("Welcome")
 }
 
-// Whoever could log a visitor in as somebody else would read later what the
-// visitor left in that account (login CSRF).
+// If another site could log its visitors in here to the attacker's account, the attacker
+// could later read what they left in that account (login CSRF).
 func TestOtherSitesCannotRegisterLogInOrLogOut(t *testing.T) {
 	browser := ada(t, adasFile(t))
 	for _, path := range []string{"/register", "/login", "/logout"} {
 		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
-			r := newPost(path, strings.NewReader(credentials("Mallory", password).Encode()))
-			r.Header.Set(name, value)
-			page := browser.Send(r)
-			if page.Status != http.StatusForbidden || page.Header.Get("Set-Cookie") != "" {
-				t.Errorf("%s with %s %s: %d", path, name, value, page.Status)
-			}
+			t.Run(path+" with "+name, func(t *testing.T) {
+				r := newPost(path, strings.NewReader(credentials("Mallory", password).Encode()))
+				r.Header.Set(name, value)
+				page := browser.Send(r)
+				if page.Status != http.StatusForbidden {
+					t.Errorf("got status %d, want 403", page.Status)
+				}
+				if got := page.Header.Get("Set-Cookie"); got != "" {
+					t.Errorf("got Set-Cookie: %s, want none", got)
+				}
+			})
 		}
 	}
 	browser.Get("/dashboard").MustShow("Welcome to your dashboard, Ada!")
 }
 
-func TestSlowFormsHoldNobodyUp(t *testing.T) {
+func TestSlowFormsDelayNoOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := start(t, newFile(t))
 		for range 22 {
@@ -534,9 +562,9 @@ func TestSlowFormsHoldNobodyUp(t *testing.T) {
 	})
 }
 
-// A client that reads no answer keeps the handler waiting as it writes. Here two
-// never read how their login ended.
-func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
+// While a client reads no response, its handler waits in its write. In this test two
+// clients never read the response to their login. They keep no turn.
+func TestUnreadResponsesDelayNoOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		handler := start(t, newFile(t))
@@ -564,7 +592,7 @@ func manager(t *testing.T) *session.Manager {
 	return sessions
 }
 
-// start is the program, started with a file of accounts.
+// start returns the handler of a program that was started with a file of accounts.
 func start(t *testing.T, file string) http.Handler {
 	t.Helper()
 	handler, err := newHandler(manager(t), file, 100)
@@ -580,8 +608,8 @@ func newFile(t *testing.T) string {
 	return filepath.Join(t.TempDir(), "accounts.json")
 }
 
-// registered is what is left when Ada has registered: the file, and the cookie.
-// To register takes a hash, which takes long, so the tests share it.
+// registered returns the file and the cookie after Ada has registered. The tests share
+// one registration, because it takes a hash, which is slow.
 var registered = sync.OnceValues(func() (file []byte, cookie string) {
 	dir, err := os.MkdirTemp("", "registration")
 	if err != nil {
@@ -618,7 +646,8 @@ func adasFile(t *testing.T) string {
 	return file
 }
 
-// ada is the browser in which Ada registered. The site may know her or not.
+// ada returns a browser with the cookie of Ada's registration. The file may have her
+// account or not.
 func ada(t *testing.T, file string) *webtest.Browser {
 	t.Helper()
 	_, cookie := registered()
@@ -627,8 +656,8 @@ func ada(t *testing.T, file string) *webtest.Browser {
 	return browser
 }
 
-// signed returns a cookie that the site signed, as an older release of it may
-// have done.
+// signed returns a cookie that has the site's signature and the values that fill sets.
+// An older release of the site may have signed such a cookie.
 func signed(t *testing.T, fill func(*session.Session)) string {
 	t.Helper()
 	sessions := manager(t)
@@ -644,7 +673,7 @@ func signed(t *testing.T, fill func(*session.Session)) string {
 	return w.Result().Cookies()[0].Value
 }
 
-// payload returns what the browser's cookie carries.
+// payload returns the values in the browser's cookie.
 func payload(t *testing.T, browser *webtest.Browser) map[string]any {
 	t.Helper()
 	parts, err := session.Inspect(browser.Cookie("/", "registration"))
@@ -652,8 +681,11 @@ func payload(t *testing.T, browser *webtest.Browser) map[string]any {
 	if err == nil {
 		err = json.Unmarshal(parts.Payload, &values)
 	}
-	if err != nil || len(values) == 0 {
-		t.Fatalf("the cookie carries %v, %v", values, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(values) == 0 {
+		t.Fatal("the cookie has no values, want at least one")
 	}
 	return values
 }
@@ -662,34 +694,35 @@ func credentials(username, password string) url.Values {
 	return url.Values{"username": {username}, "password": {password}}
 }
 
-// newPost returns a request whose body need not be a form.
+// newPost returns a POST of a body, which can be something other than a form.
 func newPost(path string, body io.Reader) *http.Request {
 	r := httptest.NewRequest("POST", webtest.Origin+path, body)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return r
 }
 
-// answer tells an answer from none, which a recorder takes for 200.
-type answer struct {
+// response is a recorder that also knows whether the handler wrote a response. A
+// ResponseRecorder alone has the status 200 in both cases.
+type response struct {
 	*httptest.ResponseRecorder
 	begun bool
 }
 
-const noAnswer = 0
+const noResponse = 0
 
-func (a *answer) WriteHeader(status int) {
-	a.begun = true
-	a.ResponseRecorder.WriteHeader(status)
+func (r *response) WriteHeader(status int) {
+	r.begun = true
+	r.ResponseRecorder.WriteHeader(status)
 }
 
-func (a *answer) status() int {
-	if !a.begun {
-		return noAnswer
+func (r *response) status() int {
+	if !r.begun {
+		return noResponse
 	}
-	return a.Code
+	return r.Code
 }
 
-// unread holds an answer back until release.
+// unread is a response whose client reads nothing until release is closed.
 type unread struct {
 	http.ResponseWriter
 	release <-chan struct{}
@@ -716,18 +749,21 @@ func write(t *testing.T, file string, data []byte) {
 	}
 }
 
-// mustBeSame says that two answers are one but for the name that was typed.
+// mustBeSame wants two responses that differ only in the name that was typed.
 func mustBeSame(t *testing.T, a webtest.Page, nameA string, b webtest.Page, nameB string) {
 	t.Helper()
-	if a.Status != b.Status || strings.ReplaceAll(a.Body, nameA, "") != strings.ReplaceAll(b.Body, nameB, "") {
-		t.Errorf("%d %s\nis not %d %s", a.Status, a.Body, b.Status, b.Body)
+	if a.Status != b.Status {
+		t.Errorf("%s and %s: got the statuses %d and %d, want the same", nameA, nameB, a.Status, b.Status)
+	}
+	if strings.ReplaceAll(a.Body, nameA, "") != strings.ReplaceAll(b.Body, nameB, "") {
+		t.Errorf("%s and %s: got two pages, want the same:\n%.600s\n%.600s", nameA, nameB, a.Text(), b.Text())
 	}
 	for name := range a.Header {
 		if a.Header.Get(name) != b.Header.Get(name) {
-			t.Errorf("%s is %q or %q", name, a.Header.Get(name), b.Header.Get(name))
+			t.Errorf("got %s: %q and %q, want the same", name, a.Header.Get(name), b.Header.Get(name))
 		}
 	}
 	if len(a.Header) != len(b.Header) {
-		t.Errorf("%v is not %v", a.Header, b.Header)
+		t.Errorf("got the headers %v and %v, want the same names", a.Header, b.Header)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"example.com/sessions/internal/webtest"
 )
 
-// TestMain lets this program be a second process of a test: see child.
+// TestMain runs the tests, or plays a role if child started this process.
 func TestMain(m *testing.M) {
 	role, file := os.Getenv("REGISTRATION_CHILD"), os.Getenv("REGISTRATION_FILE")
 	if role == "" {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	}
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
-		os.Exit(1) // whoever started it has gone
+		os.Exit(1) // the process that started this one has ended
 	}()
 	switch role {
 	case "main":
@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// child returns a process that plays a role with a file of accounts.
+// child returns a process that plays a role with a file of accounts. The caller starts
+// it.
 func child(t *testing.T, role, file string) *exec.Cmd {
 	t.Helper()
 	name, err := os.Executable()
@@ -55,9 +56,9 @@ func child(t *testing.T, role, file string) *exec.Cmd {
 	return cmd
 }
 
-// TestKilledProgramForgetsNobody kills the program while it writes, as far as that
-// can be seen from outside: when another file shows up beside the accounts.
-func TestKilledProgramForgetsNobody(t *testing.T) {
+// This test kills the program while it writes. From outside, the test can see only one
+// sign of that: another file appears beside the accounts.
+func TestKilledProgramForgetsNoOne(t *testing.T) {
 	t.Parallel()
 	file := adasFile(t)
 	names := []string{"Ada"}
@@ -65,17 +66,17 @@ func TestKilledProgramForgetsNobody(t *testing.T) {
 		names = append(names, registerAndDie(t, file)...)
 	}
 	if len(names) < 3 {
-		t.Fatalf("only %v were registered", names)
+		t.Fatalf("got the names %v, want at least 3", names)
 	}
-	browser := webtest.NewBrowser(t, start(t, file)) // which it would refuse if the file were damaged
+	browser := webtest.NewBrowser(t, start(t, file)) // start fails if the file is damaged
 	for _, name := range names {
 		browser.Post("/register", credentials(name, password)).MustBe(http.StatusConflict, "is taken")
 	}
 	browser.Post("/register", credentials("Grace", password)).MustBeAt("/dashboard")
 }
 
-// registerAndDie has a child register, kills it, and returns the names that the
-// child was told are registered.
+// registerAndDie lets a child register names, and kills it. It returns the names that
+// the child reported as registered.
 func registerAndDie(t *testing.T, file string) (names []string) {
 	t.Helper()
 	cmd := child(t, "register", file)
@@ -92,15 +93,17 @@ func registerAndDie(t *testing.T, file string) (names []string) {
 		case 1:
 			go killWhenItWrites(cmd, filepath.Dir(file))
 		case 3:
-			cmd.Process.Kill() // it writes nowhere that we could see
+			cmd.Process.Kill() // the child writes no file that this test can see
 		}
 	}
-	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Errorf("the child ended by itself: %v", err)
+	cmd.Wait()
+	if got := cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(); got != syscall.SIGKILL {
+		t.Errorf("the child: got %v, want the signal %v", cmd.ProcessState, syscall.SIGKILL)
 	}
 	return names
 }
 
+// killWhenItWrites kills the process as soon as there is another file in dir.
 func killWhenItWrites(cmd *exec.Cmd, dir string) {
 	before, _ := os.ReadDir(dir)
 	for {
@@ -112,8 +115,8 @@ func killWhenItWrites(cmd *exec.Cmd, dir string) {
 	}
 }
 
-// registerThree registers names that nobody has, says each when it is done, and
-// waits to be killed.
+// registerThree registers three new names. It prints each name after it was registered,
+// and then waits until the test kills this process.
 func registerThree(file string) {
 	sessions, err := session.New(secret, options())
 	if err != nil {
@@ -138,17 +141,17 @@ func registerThree(file string) {
 func TestSecondProgramWithTheSameFileIsRefused(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "new", "accounts.json")
-	listens, refuses := "listening on", file+" cannot be locked, as when another process uses it"
+	listens, refuses := "listening on", "cannot lock "+file+", perhaps because another process uses it"
 	if line := says(t, child(t, "main", file), listens, refuses); !strings.Contains(line, listens) {
-		t.Fatalf("the first says %q", line)
+		t.Fatalf("the first program: got the line %q, want %q in it", line, listens)
 	}
 	if line := says(t, child(t, "main", file), listens, refuses); !strings.Contains(line, refuses) {
-		t.Errorf("the second says %q", line)
+		t.Errorf("the second program: got the line %q, want %q in it", line, refuses)
 	}
 }
 
-// says starts a process, which lives as long as the test, and returns its first
-// line with one of the words.
+// says starts a process and returns the first line of its log that has one of the
+// words. The process runs until the test ends.
 func says(t *testing.T, cmd *exec.Cmd, words ...string) string {
 	t.Helper()
 	said, err := cmd.StderrPipe()
@@ -167,19 +170,22 @@ func says(t *testing.T, cmd *exec.Cmd, words ...string) string {
 	return ""
 }
 
-// Hashing is all the work there is, and the processor's time counts it, however
-// busy the machine is. This test does not run beside others, whose work would
-// count as well.
+// A login's work is the hash. This test measures it as processor time, which does not
+// depend on how busy the machine is. No other test may run at the same time, because its
+// work would count too.
 func TestUnknownUserTakesTheSameWorkAsAWrongPassword(t *testing.T) {
 	browser := webtest.NewBrowser(t, start(t, adasFile(t)))
 	wrong := work(t, browser, "Ada")
-	unknown := work(t, browser, "nobody")
-	if unknown < wrong/2 || unknown > 2*wrong {
-		t.Errorf("%v of work for an unknown user, %v for a wrong password", unknown, wrong)
+	unknown := work(t, browser, "stranger")
+	if unknown < wrong/2 {
+		t.Errorf("an unknown user: got %v of work, want at least half of the %v for a wrong password", unknown, wrong)
+	}
+	if unknown > 2*wrong {
+		t.Errorf("an unknown user: got %v of work, want at most twice the %v for a wrong password", unknown, wrong)
 	}
 }
 
-// work returns the time that the processor takes for a failed login.
+// work returns the processor time of a failed login.
 func work(t *testing.T, browser *webtest.Browser, name string) time.Duration {
 	t.Helper()
 	before := processorTime(t)

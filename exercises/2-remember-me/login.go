@@ -15,13 +15,13 @@ const (
 	tooMany = "Too many logins at the same time. Try again in a few seconds."
 )
 
-// form is the login form: what was typed into it, what is wrong with that, and
-// whether an idle session brought the visitor here. The password never comes back.
+// form is what the login page shows again. It has no password, so no page ever shows
+// one.
 type form struct {
-	Username string
-	Remember bool
-	Problem  string
-	WasIdle  bool
+	Username string // as it was typed
+	Remember bool   // the box is ticked
+	Problem  string // what is wrong with the form
+	WasIdle  bool   // the visitor is here because their session was idle
 }
 
 // readForm reads a posted form before next runs.
@@ -45,23 +45,26 @@ func (t turns) check(ctx context.Context, name, guess string) (ok bool, err erro
 	return ok, err
 }
 
-// forget answers with a stylesheet that has no styles. Whatever no-store says, some
-// browsers keep the page that you leave in memory, and Back would show it after
-// a logout. Clear-Site-Data makes them drop it, if it comes when that page has
-// been left: so the login page asks for this.
+// forget sends an empty stylesheet with a Clear-Site-Data header.
+//
+// Some browsers keep the page that you leave in memory, even with no-store, and Back
+// would show it after a logout. Clear-Site-Data makes them delete it. The header works
+// only after the browser has left that page. Therefore the login page loads this
+// stylesheet.
 func forget(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 }
 
-// password is what is kept of a password: a random salt, and a hash that takes
-// many rounds, which makes guessing slow (OWASP Password Storage Cheat Sheet).
+// password is what the site stores instead of a password: a random salt and a hash.
 type password struct{ salt, hash string }
 
+// rounds makes each guess at a stolen hash slow. The number is OWASP's for PBKDF2 with
+// SHA-256 (Password Storage Cheat Sheet).
 const rounds = 600_000
 
-// passwords holds the users. The hash is
+// passwords has the users. The hash is the output of
 //
 //	openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt iter:600000 \
 //	  -kdfopt pass:password -kdfopt salt:7c6239f2a2a3eb8c4f680b36d5fae50c PBKDF2
@@ -72,14 +75,16 @@ var passwords = map[string]password{
 	},
 }
 
-// check reports whether the user has this password. For a name that nobody has
-// it works as long: an answer that came sooner would tell which names exist.
+// check reports whether the user has this password.
+//
+// If there is no such user, check does the same work, because a faster response would
+// tell which names exist.
 func check(name, guess string) bool {
 	stored, known := passwords[name]
 	hash, err := pbkdf2.Key(sha256.New, guess, []byte(stored.salt), rounds, sha256.Size)
 	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash)), []byte(stored.hash)) == 1
-	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
-	// as the password without them.
+	// HMAC pads a short key with zero bytes, so a guess that ends with zero bytes would
+	// match the password without them.
 	padded := strings.Contains(guess, "\x00")
 	return match && known && !padded && err == nil
 }

@@ -1,11 +1,12 @@
-// Command 2-remember-me has a login form with a box to tick, "Remember me", and
-// two kinds of session behind it.
+// Command 2-remember-me lets a visitor log in with or without a ticked box, "Remember
+// me". The two logins make two kinds of session.
 //
 //	go run ./exercises/2-remember-me
 //
-// Open http://localhost:8080 and log in as admin, whose password is "password",
-// with the box ticked and without. Close the browser in between. This file is the
-// exercise; login.go has the forms and passwords of lesson 04.
+// Open http://localhost:8080 and log in as admin, whose password is "password". Log in
+// once with the box ticked and once without, and close the browser in between.
+//
+// This file is the exercise. The forms and passwords in login.go are those of lesson 04.
 package main
 
 import (
@@ -26,18 +27,18 @@ import (
 
 const (
 	username = session.Key[string]("username")
-	lastSeen = session.Key[time.Time]("last_seen") // of a browser session
+	lastSeen = session.Key[time.Time]("last_seen") // in a browser session only
 )
 
 const (
-	remembered  = 30 * 24 * time.Hour // that a permanent session lasts without use
-	idleTimeout = 30 * time.Minute    // that a browser session lasts without use
-	notedEvery  = time.Minute         // how old last_seen is before it is written again
+	remembered  = 30 * 24 * time.Hour // how long a permanent session lasts without use
+	idleTimeout = 30 * time.Minute    // how long a browser session lasts without use
+	notedEvery  = time.Minute         // how old last_seen must be before noteUse moves it
 )
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
-	dir := flag.String("dir", defaultDir(), "the directory that keeps the sessions")
+	dir := flag.String("dir", defaultDir(), "the directory that stores the sessions")
 	flag.Parse()
 
 	secret, err := session.SecretFromEnv("SESSION_SECRET")
@@ -65,8 +66,8 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// defaultDir is a directory of this user's, outside the repository: what
-// visitors keep is not to be committed.
+// defaultDir returns a directory that belongs to this user. It is outside the
+// repository, because the data of visitors must not be committed.
 func defaultDir() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -75,8 +76,10 @@ func defaultDir() string {
 	return filepath.Join(cache, "sessions-in-go", "2-remember-me")
 }
 
-// options has no IdleTimeout: it would hold for both kinds, and end a remembered
-// session after half an hour.
+// options returns the session options.
+//
+// They have no IdleTimeout, because it would apply to both kinds of session. A
+// remembered session would expire after half an hour.
 func options(store session.Store) *session.Options {
 	return &session.Options{
 		Name:     "remember",
@@ -85,9 +88,10 @@ func options(store session.Store) *session.Options {
 	}
 }
 
-// newHandler returns the exercise's site. CrossOriginProtection answers 403 to a
-// POST from a page of another origin; browsers say with each POST where it comes
-// from.
+// newHandler returns the exercise's site.
+//
+// CrossOriginProtection answers a POST from a page of another origin with 403. It can
+// do that because browsers send the page's origin with each POST.
 func newHandler(sessions *session.Manager) http.Handler {
 	logins := newTurns()
 	mux := http.NewServeMux()
@@ -100,14 +104,17 @@ func newHandler(sessions *session.Manager) http.Handler {
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
 
-// loginForm says why the visitor is here if the address does. The address only
-// chooses the reason; the words are the page's own.
+// loginForm shows the login form. With idle in the address, the page also says that the
+// session was idle. The address only chooses the reason. The page has the words, so that
+// no link can put its own words on it.
 func loginForm(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "login", form{WasIdle: r.URL.Query().Has("idle")})
 }
 
-// login takes anything but the form's own "yes" as an unticked box: the kind that
-// ends sooner.
+// login checks the username and the password, and begins a session.
+//
+// Only the form's own value "yes" is a ticked box. With any other value, the visitor
+// gets a browser session, because it ends sooner.
 func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	f := form{Username: r.PostForm.Get("username"), Remember: r.PostForm.Get("remember") == "yes"}
 	for _, field := range []string{"username", "password"} {
@@ -133,9 +140,11 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/dashboard", http.StatusSeeOther)
 }
 
-// signIn ends the session that was there and begins the user's, with an ID that
-// nobody knows yet. Clear takes the old one's tick away too: whether this user is
-// remembered is for this user's box to say.
+// signIn ends the session from before the login, and begins the user's session with a
+// new ID, which no one else knows.
+//
+// Clear also makes the session a browser session again, so that only this user's box
+// decides whether the user is remembered.
 func signIn(s *session.Session, name string, remember bool) {
 	s.Clear()
 	username.Set(s, name)
@@ -143,9 +152,11 @@ func signIn(s *session.Session, name string, remember bool) {
 	noteUse(s)
 }
 
-// dashboard is for whoever is logged in, still a user, and was not away for too
-// long. It looks at last_seen before it moves it. Each further page for users
-// would do the same three things, in this order.
+// dashboard shows a page to a visitor who is logged in, whose account still exists, and
+// whose session is not idle.
+//
+// It asks idle before it calls noteUse, because noteUse moves last_seen. Every other page
+// for users would do the same three things in this order.
 func dashboard(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	s := session.From(r)
@@ -155,7 +166,7 @@ func dashboard(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if idle(s) {
-		s.Clear() // on the server: whoever has the cookie has nothing
+		s.Clear() // ends the session in the store, so that a copy of its cookie opens nothing
 		http.Redirect(w, r, "/login?idle", http.StatusSeeOther)
 		return
 	}
@@ -167,18 +178,19 @@ func dashboard(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// idle reports whether a browser session has been left alone for too long. One
-// without a last_seen has.
+// idle reports whether a browser session was unused for idleTimeout. A browser session
+// without last_seen is idle, because a missing time is the zero time.
 func idle(s *session.Session) bool {
 	return !s.Permanent() && time.Since(lastSeen.Get(s)) >= idleTimeout
 }
 
-// noteUse moves last_seen to now, if it is a minute old. With a permanent session
-// there is nothing to do: the manager moves its end by itself.
+// noteUse moves last_seen of a browser session to now, if it is a minute old. It does
+// nothing with a permanent session, because the manager moves its deadline.
 //
-// Once a minute is enough, as each note is a write to the store and a cookie. It
-// is an Update because tabs overtake each other: a request that began ten minutes
-// ago and is saved now would otherwise put last_seen back by these ten minutes.
+// It moves last_seen at most once a minute, because each move is a save in the store.
+//
+// It uses Update, because one tab's request can overtake another's. A request that began
+// ten minutes ago and is saved now would otherwise put last_seen back by ten minutes.
 func noteUse(s *session.Session) {
 	now := time.Now().UTC().Truncate(time.Second)
 	if s.Permanent() || now.Sub(lastSeen.Get(s)) < notedEvery {
@@ -192,8 +204,10 @@ func noteUse(s *session.Session) {
 	})
 }
 
-// ends returns when the session ends if it is not used from now on. The manager
-// knows nothing of last_seen, so Expires is no answer for a browser session.
+// ends returns when the session ends if it is not used again.
+//
+// For a browser session, Expires is too late, because the manager knows nothing of
+// last_seen.
 func ends(s *session.Session) time.Time {
 	if s.Permanent() {
 		return s.Expires()
@@ -201,8 +215,8 @@ func ends(s *session.Session) time.Time {
 	return lastSeen.Get(s).Add(idleTimeout)
 }
 
-// logout ends the session in the store, so a copy of its cookie opens nothing from
-// now on. The browser is told to delete its own.
+// logout ends the session in the store. From then on a copy of its cookie opens nothing.
+// The manager also tells the browser to delete its cookie.
 func logout(w http.ResponseWriter, r *http.Request) {
 	session.From(r).Clear()
 	http.Redirect(w, r, "/login", http.StatusSeeOther)

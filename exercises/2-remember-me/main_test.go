@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,9 +20,9 @@ import (
 	"example.com/sessions/internal/webtest"
 )
 
-// In a bubble of synctest it is midnight UTC on Saturday, 1 January 2000, and a
-// month passes while nobody waits. Tests that log in run side by side, as a hash
-// is made to be slow.
+// In a bubble of synctest, the clock starts at midnight UTC on Saturday, 1 January 2000,
+// and a month passes at once. Tests that log in run in parallel, because a hash is made
+// to be slow.
 
 const day = 24 * time.Hour
 
@@ -32,8 +33,11 @@ func TestTickedLoginAsksTheBrowserForThirtyDays(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	page := post(browser, "/login", strings.NewReader(ticked.Encode()))
 	mustSet(t, page, "Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax")
-	if location := page.Header.Get("Location"); page.Status != http.StatusSeeOther || location != "/dashboard" {
-		t.Errorf("%d to %q, want 303 to /dashboard", page.Status, location)
+	if page.Status != http.StatusSeeOther {
+		t.Errorf("got status %d, want 303", page.Status)
+	}
+	if got, want := page.Header.Get("Location"), "/dashboard"; got != want {
+		t.Errorf("got Location: %s, want %s", got, want)
 	}
 }
 
@@ -68,9 +72,9 @@ func TestTickedSessionEndsAfterThirtyUnusedDays(t *testing.T) {
 		kept := browser.Cookie("/", "remember")
 		time.Sleep(30*day + time.Second)
 		if value := browser.Cookie("/", "remember"); value != "" {
-			t.Errorf("the browser did not honour Max-Age: %s", value)
+			t.Errorf("after Max-Age: got the cookie %s, want none", value)
 		}
-		browser.SetCookie("remember", kept) // as a browser would that does not care
+		browser.SetCookie("remember", kept) // a browser could ignore Max-Age
 		browser.Get("/dashboard").MustBeAt("/login")
 	})
 }
@@ -83,7 +87,7 @@ func TestTickedSessionOutlivesTheProgram(t *testing.T) {
 	browser.Get("/dashboard").MustShow("You are remembered.")
 }
 
-// It is not.
+// The box is not ticked.
 
 func TestUntickedLoginAsksTheBrowserForNoTime(t *testing.T) {
 	t.Parallel()
@@ -109,14 +113,14 @@ func TestUntickedSessionEndsAfterThirtyIdleMinutes(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		browser.Get("/dashboard").MustShow(wasIdle)
 		if value := browser.Cookie("/", "remember"); value != "" {
-			t.Errorf("the cookie is still there: %s", value)
+			t.Errorf("got the cookie %s, want none", value)
 		}
 		browser.Get("/dashboard").MustBeAt("/login")
 	})
 }
 
-// Some browsers bring their tabs back when they start, and with them the cookies
-// that were to end when they closed.
+// Some browsers restore their tabs when they start. They also restore the cookies that
+// should have ended when the browser was closed.
 func TestUntickedSessionEndsInABrowserThatRestoresSessions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -133,7 +137,7 @@ func TestUntickedSessionEndsInABrowserThatRestoresSessions(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		restore()
 		browser.Get("/dashboard").MustShow(wasIdle)
-		browser.SetCookie("remember", kept) // once more: the server has ended it too
+		browser.SetCookie("remember", kept) // once more, because the server must have ended the session too
 		browser.Get("/dashboard").MustBeAt("/login")
 	})
 }
@@ -149,9 +153,9 @@ func TestUseKeepsAnUntickedSession(t *testing.T) {
 	})
 }
 
-// A request of ten past twelve is saved at twenty-five past, when one of
-// twenty-four past has long been answered. They run in two processes: within
-// one, the saves of a session queue.
+// One request begins at 00:10 and is saved at 00:25. Another begins and is saved at
+// 00:24. They run in two processes, because within one process the saves of a session
+// wait for each other.
 func TestSlowRequestDoesNotPutLastSeenBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -171,7 +175,7 @@ func TestSlowRequestDoesNotPutLastSeenBack(t *testing.T) {
 func TestAnyOtherValueThanYesIsNoTick(t *testing.T) {
 	t.Parallel()
 	form := credentials("password", "no")
-	form.Add("remember", "yes") // the first one counts
+	form.Add("remember", "yes") // the server reads only the first value
 	loggedIn(t, memstore.New(), form).Get("/dashboard").MustShow("You are not remembered.")
 }
 
@@ -182,7 +186,7 @@ func TestPageSaysUntilWhenATickedSessionLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t, memstore.New(), ticked)
 		browser.Get("/dashboard").MustShow(`<time datetime="2000-01-31T00:00:00Z">31 January 2000, 00:00:00 UTC</time>`)
-		time.Sleep(2 * day) // a tenth of the time has not passed
+		time.Sleep(2 * day) // less than a tenth of the 30 days
 		browser.Get("/dashboard").MustShow(`datetime="2000-01-31T00:00:00Z"`)
 		time.Sleep(1 * day)
 		browser.Get("/dashboard").MustShow(`datetime="2000-02-03T00:00:00Z"`)
@@ -194,7 +198,7 @@ func TestPageSaysUntilWhenAnUntickedSessionLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t, memstore.New(), unticked)
 		browser.Get("/dashboard").MustShow(`<time datetime="2000-01-01T00:30:00Z">1 January 2000, 00:30:00 UTC</time>`)
-		time.Sleep(59 * time.Second) // not a minute yet
+		time.Sleep(59 * time.Second) // less than a minute
 		browser.Get("/dashboard").MustShow(`datetime="2000-01-01T00:30:00Z"`)
 		time.Sleep(time.Second)
 		browser.Get("/dashboard").MustShow(`datetime="2000-01-01T00:31:00Z"`)
@@ -218,12 +222,12 @@ func TestLookingAgainSavesNothing(t *testing.T) {
 				time.Sleep(test.every - time.Second)
 				browser.Get("/dashboard")
 				if store.saves != 0 {
-					t.Errorf("%d saves, a second too early", store.saves)
+					t.Errorf("after %v: got %d saves, want none", test.every-time.Second, store.saves)
 				}
 				time.Sleep(time.Second)
 				browser.Get("/dashboard")
 				if store.saves != 1 {
-					t.Errorf("%d saves after %v, want 1", store.saves, test.every)
+					t.Errorf("after %v: got %d saves, want 1", test.every, store.saves)
 				}
 			})
 		})
@@ -240,7 +244,7 @@ func TestCopyOfTheCookieIsDeadAfterLogout(t *testing.T) {
 
 	browser.Post("/logout", nil).MustBeAt("/login")
 	if value := browser.Cookie("/", "remember"); value != "" {
-		t.Errorf("the cookie is still there: %s", value)
+		t.Errorf("got the cookie %s, want none", value)
 	}
 	thief.Get("/dashboard").MustBeAt("/login")
 }
@@ -252,7 +256,7 @@ func TestUntickingAtTheNextLoginMakesItABrowserSession(t *testing.T) {
 	browser.Post("/login", unticked).MustShow("You are not remembered.")
 	browser.Restart()
 	browser.Get("/dashboard").MustBeAt("/login")
-	browser.SetCookie("remember", kept) // the session that was remembered
+	browser.SetCookie("remember", kept) // the cookie of the remembered session
 	browser.Get("/dashboard").MustBeAt("/login")
 }
 
@@ -273,8 +277,8 @@ func TestTickOfAStrangersSessionDoesNotCarryOver(t *testing.T) {
 	attacker.Get("/dashboard").MustBeAt("/login")
 }
 
-// An older release may have kept other things under the same names.
-func TestSessionOfAnotherShapeIsNobodys(t *testing.T) {
+// An older release may have stored values of other types under the same names.
+func TestSessionOfAnotherShapeSignsNoOneIn(t *testing.T) {
 	username, lastSeen := session.Key[any]("username"), session.Key[any]("last_seen")
 	for _, old := range []struct {
 		username, lastSeen any
@@ -293,7 +297,7 @@ func TestSessionOfAnotherShapeIsNobodys(t *testing.T) {
 			s.SetPermanent(old.permanent)
 		}).Get("/dashboard")
 		if path, _, _ := strings.Cut(page.Path, "?"); path != "/login" {
-			t.Errorf("%v: the browser is at %s: %s", old, page.Path, page.Body)
+			t.Errorf("%v: the browser is at %s, want /login", old, page.Path)
 		}
 	}
 }
@@ -305,14 +309,15 @@ func TestDashboardWithoutSessionGoesToLogin(t *testing.T) {
 	for _, path := range []string{"/dashboard", "/"} {
 		page := browser.Get(path)
 		page.MustBeAt("/login")
-		if strings.Contains(page.Body, wasIdle) || page.Header.Get("Set-Cookie") != "" {
-			t.Errorf("a stranger is told of a session: %s", page.Body)
+		page.MustNotShow(wasIdle)
+		if got := page.Header.Get("Set-Cookie"); got != "" {
+			t.Errorf("%s: got Set-Cookie: %s, want none", path, got)
 		}
 	}
 	browser.Get("/login").MustShow("The demo account is <b>admin</b>, its password is <b>password</b>.")
 }
 
-func TestForgedCookieIsNobodys(t *testing.T) {
+func TestForgedCookieSignsNoOneIn(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	for _, value := range []string{
 		"eyJ1c2VybmFtZSI6ImFkbWluIn0.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w",
@@ -323,15 +328,15 @@ func TestForgedCookieIsNobodys(t *testing.T) {
 	}
 }
 
-// HMAC pads a short key with zero bytes, so this would be the same key.
+// HMAC pads a short key with zero bytes, so both passwords would be the same key.
 func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t, memstore.New())).Post("/login", credentials("password\x00", ""))
 	if page.Status != http.StatusForbidden {
-		t.Errorf("the password and a zero byte: status %d, want 403", page.Status)
+		t.Errorf("the password and a zero byte: got status %d, want 403", page.Status)
 	}
 }
 
-// A right login does not wait behind any number of wrong ones.
+// A visitor with the right password must not wait behind any number of wrong logins.
 func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logins := newTurns()
@@ -345,13 +350,13 @@ func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 		mux.HandleFunc("POST /login", readForm(logins.login))
 		page := webtest.NewBrowser(t, manager(t, memstore.New()).Handler(mux)).Post("/login", credentials("password", ""))
 		if page.Status != http.StatusServiceUnavailable {
-			t.Errorf("status %d, want 503", page.Status)
+			t.Errorf("got status %d, want 503", page.Status)
 		}
 		if got := page.Header.Get("Retry-After"); got == "" {
-			t.Error("the response does not say when to try again")
+			t.Error("the response has no Retry-After, want one")
 		}
 		if got := page.Header.Get("Set-Cookie"); got != "" {
-			t.Errorf("Set-Cookie: %s, want none", got)
+			t.Errorf("got Set-Cookie: %s, want none", got)
 		}
 	})
 }
@@ -363,29 +368,28 @@ func TestWrongLoginKeepsTheNameAndTheTick(t *testing.T) {
 	page.MustBe(http.StatusForbidden, "Invalid credentials")
 	page.MustBe(http.StatusForbidden, `value="admin"`)
 	page.MustBe(http.StatusForbidden, `value="yes" checked`)
-	if strings.Contains(page.Body, "letmein") || page.Header.Get("Set-Cookie") != "" {
-		t.Errorf("the password came back, or a cookie: %s", page.Body)
+	page.MustNotShow("letmein")
+	if got := page.Header.Get("Set-Cookie"); got != "" {
+		t.Errorf("got Set-Cookie: %s, want none", got)
 	}
 	for _, page := range []webtest.Page{browser.Post("/login", credentials("", "")), browser.Get("/login")} {
-		if strings.Contains(page.Body, "checked") {
-			t.Errorf("the box is ticked by itself: %s", page.Body)
-		}
+		page.MustNotShow("checked")
 	}
 }
 
-// A hash takes many milliseconds. Without one, the answer takes microseconds.
-func TestUnknownUserGetsTheSameAnswerForTheSameWork(t *testing.T) {
+// A hash takes many milliseconds. A response without one takes microseconds.
+func TestUnknownUserGetsTheSameResponseForTheSameWork(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	start := time.Now()
-	page := browser.Post("/login", url.Values{"username": {"nobody"}, "password": {"password"}})
+	page := browser.Post("/login", url.Values{"username": {"stranger"}, "password": {"password"}})
 	if took := time.Since(start); took < 5*time.Millisecond {
-		t.Errorf("answered after %v, which is too soon for a hash", took)
+		t.Errorf("got a response after %v, want at least 5ms, because a hash takes longer", took)
 	}
 	page.MustBe(http.StatusForbidden, "Invalid credentials")
 }
 
-func TestBadFormIsAClearAnswer(t *testing.T) {
+func TestBadFormGetsAClearResponse(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	for body, want := range map[string]string{
 		"":                                       "The username is missing.",
@@ -396,11 +400,13 @@ func TestBadFormIsAClearAnswer(t *testing.T) {
 		"username=%zz":                           "The form is damaged, or too large.",
 		"username=" + strings.Repeat("x", 1<<20): "The form is damaged, or too large.",
 	} {
-		page := post(browser, "/login", strings.NewReader(body))
-		page.MustBe(http.StatusBadRequest, want)
-		if len(page.Body) > 10_000 {
-			t.Errorf("answered with %d bytes", len(page.Body))
-		}
+		t.Run(fmt.Sprintf("%.40q", body), func(t *testing.T) {
+			page := post(browser, "/login", strings.NewReader(body))
+			page.MustBe(http.StatusBadRequest, want)
+			if n := len(page.Body); n > 10_000 {
+				t.Errorf("got a response of %d bytes, want at most 10,000", n)
+			}
+		})
 	}
 	page := browser.Post("/login?username=admin&password=password&remember=yes", nil)
 	page.MustBe(http.StatusBadRequest, "The username is missing.")
@@ -413,9 +419,7 @@ func TestTypedHTMLStaysText(t *testing.T) {
 		browser.Post("/login", url.Values{"username": {script}, "remember": {script}}),
 		browser.Get("/login?idle=" + url.QueryEscape(script)),
 	} {
-		if strings.Contains(page.Body, "<script") {
-			t.Errorf("the page has a script: %s", page.Body)
-		}
+		page.MustNotShow("<script")
 	}
 }
 
@@ -428,8 +432,11 @@ func TestChangesTakeAPostFromThisSite(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
 		page := browser.Send(r)
-		if page.Status != http.StatusForbidden || page.Header.Get("Set-Cookie") != "" {
-			t.Errorf("%s from another site: %d", path, page.Status)
+		if page.Status != http.StatusForbidden {
+			t.Errorf("%s from another site: got status %d, want 403", path, page.Status)
+		}
+		if got := page.Header.Get("Set-Cookie"); got != "" {
+			t.Errorf("%s from another site: got Set-Cookie: %s, want none", path, got)
 		}
 	}
 	browser.Get("/dashboard").MustShow("You are not remembered.")
@@ -438,20 +445,20 @@ func TestChangesTakeAPostFromThisSite(t *testing.T) {
 func TestNothingIsShownAfterLogout(t *testing.T) {
 	t.Parallel()
 	browser := loggedIn(t, memstore.New(), unticked)
-	if got := browser.Get("/dashboard").Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control is %q", got)
+	if got, want := browser.Get("/dashboard").Header.Get("Cache-Control"), "no-store"; got != want {
+		t.Errorf("got Cache-Control: %q, want %q", got, want)
 	}
 	browser.Post("/logout", nil).MustShow(`href="/forget.css"`)
 	if value := browser.Cookie("/", "remember"); value != "" {
-		t.Errorf("the cookie is still there: %s", value)
+		t.Errorf("after logout: got the cookie %s, want none", value)
 	}
-	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
-		t.Errorf("Clear-Site-Data is %s", got)
+	if got, want := browser.Get("/forget.css").Header.Get("Clear-Site-Data"), `"cache"`; got != want {
+		t.Errorf("got Clear-Site-Data: %s, want %s", got, want)
 	}
 }
 
-// Visitors who get an answer and do not read it are as many as they like.
-func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
+// Any number of clients can leave their response unread. They keep no turn.
+func TestUnreadResponsesDelayNoOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler, release := site(t, memstore.New()), make(chan struct{})
 		defer close(release)
@@ -474,8 +481,8 @@ var (
 	unticked = credentials("password", "")
 )
 
-// credentials is the login form as a browser sends it: a box that is not ticked
-// sends nothing.
+// credentials returns the login form as a browser sends it. A browser sends nothing for
+// a box that is not ticked.
 func credentials(password, remember string) url.Values {
 	form := url.Values{"username": {"admin"}, "password": {password}}
 	if remember != "" {
@@ -484,7 +491,8 @@ func credentials(password, remember string) url.Values {
 	return form
 }
 
-// manager is that of one process. A slow machine is no store that is down.
+// manager returns the session manager of one process. Its StoreTimeout is long, so that
+// on a slow machine the store does not seem to be down.
 func manager(t *testing.T, store session.Store) *session.Manager {
 	t.Helper()
 	opts := options(store)
@@ -501,7 +509,7 @@ func site(t *testing.T, store session.Store) http.Handler {
 	return newHandler(manager(t, store))
 }
 
-// files is a store as one process opens it.
+// files returns a store of files, as one process opens it.
 func files(t *testing.T, dir string) session.Store {
 	t.Helper()
 	store, err := filestore.New(dir)
@@ -512,7 +520,7 @@ func files(t *testing.T, dir string) session.Store {
 	return store
 }
 
-// loggedIn is the browser of somebody who has sent this form.
+// loggedIn returns the browser of a visitor who logged in with this form.
 func loggedIn(t *testing.T, store session.Store, form url.Values) *webtest.Browser {
 	t.Helper()
 	browser := webtest.NewBrowser(t, site(t, store))
@@ -522,7 +530,7 @@ func loggedIn(t *testing.T, store session.Store, form url.Values) *webtest.Brows
 	return browser
 }
 
-// stranger is a browser with a session that no login made.
+// stranger returns a browser with a session that no login made.
 func stranger(t *testing.T, store session.Store, fill func(*session.Session)) *webtest.Browser {
 	t.Helper()
 	browser := webtest.NewBrowser(t, manager(t, store).Handler(http.HandlerFunc(
@@ -532,7 +540,7 @@ func stranger(t *testing.T, store session.Store, fill func(*session.Session)) *w
 	return browser
 }
 
-// post sends a body that need not be a form, and follows no redirect.
+// post sends a body, which can be something other than a form. It follows no redirect.
 func post(browser *webtest.Browser, path string, body io.Reader) webtest.Page {
 	r := httptest.NewRequest("POST", webtest.Origin+path, body)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -550,7 +558,7 @@ func (s *countingStore) Save(ctx context.Context, id string, rec session.Record)
 	return s.Store.Save(ctx, id, rec)
 }
 
-// slowStore takes its time for the first save.
+// slowStore delays the first save.
 type slowStore struct {
 	session.Store
 	delay time.Duration
@@ -562,7 +570,7 @@ func (s *slowStore) Save(ctx context.Context, id string, rec session.Record) err
 	return s.Store.Save(ctx, id, rec)
 }
 
-// unread is an answer that nobody reads until release.
+// unread is a response whose client reads nothing until release is closed.
 type unread struct {
 	http.ResponseWriter
 	release <-chan struct{}
@@ -573,11 +581,11 @@ func (w unread) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// mustSet checks the attributes of the page's Set-Cookie.
+// mustSet wants these attributes in the page's Set-Cookie.
 func mustSet(t *testing.T, page webtest.Page, want string) {
 	t.Helper()
 	_, attributes, _ := strings.Cut(page.Header.Get("Set-Cookie"), "; ")
 	if attributes != want {
-		t.Errorf("%s: attributes %q, want %q", page.Path, attributes, want)
+		t.Errorf("%s: got the attributes %q, want %q", page.Path, attributes, want)
 	}
 }

@@ -17,26 +17,28 @@ import (
 
 const tooMany = "Too many logins at the same time. Try again in a few seconds."
 
-// form is the login form. The password never comes back.
+// form is what the login page shows. It has no password, so no page ever shows one.
 type form struct {
-	Username string
-	Problem  string // what is wrong with what was typed
-	After    string // after what the last login ended, "" if it did not end by itself
-	Next     string // where the login leads
-	Text     string // a note that came too late
+	Username string // as it was typed
+	Problem  string // what is wrong with the form
+	After    string // the time limit that ended the last login, "" if none did
+	Next     string // the page that the login leads to
+	Text     string // a note that came after the deadline
 	MaxNote  int
 }
 
-// loginForm says why the visitor is here. It reads that from the session that is
-// over, and leaves it there: a page that deleted the cookie could, in a slow
-// answer to one tab, delete the cookie of the login in another.
+// loginForm shows the login form. If a time limit ended the login, the page says which.
+//
+// It reads the reason from the expired session and does not change that session. If it
+// deleted the cookie, a slow response to one tab could delete the cookie of a newer login
+// in another tab.
 func (a *app) loginForm(w http.ResponseWriter, r *http.Request) {
 	_, after := a.user(session.From(r))
 	show(w, http.StatusOK, "login", form{After: after, Next: place(r.URL.Query().Get("next"))})
 }
 
-// login begins a session, whose times count from now. If the form has a note that
-// came too late, it also says that logging in saves it.
+// login checks the username and the password, and begins a session whose two times are
+// now. If the form has a note that came after the deadline, the login saves the note.
 func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	f := form{
 		Username: r.PostForm.Get("username"),
@@ -56,15 +58,15 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		a.saveNote(f.Username, f.Text)
 	}
 	s := session.From(r)
-	s.Clear() // whatever was there, planted or left behind, is not this user's
+	s.Clear() // an attacker or an earlier visitor may have left values in this session
 	username.Set(s, f.Username)
 	loggedInAt.Set(s, time.Now().UTC())
 	active(s)
 	http.Redirect(w, r, f.Next, http.StatusSeeOther)
 }
 
-// checkLogin returns what is wrong with a login, or "". The password comes last,
-// as it takes the work.
+// checkLogin returns the problem with a login, and a status for it. If there is none,
+// problem is "". It checks the password last, because that is the slow part.
 func (a *app) checkLogin(ctx context.Context, f form, guess string) (status int, problem string) {
 	switch {
 	case f.Username == "":
@@ -89,23 +91,26 @@ func logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// forget answers with a stylesheet that has no styles. Whatever no-store says, some
-// browsers keep the page that you leave in memory, and Back would show it after
-// a logout. Clear-Site-Data makes them drop it, if it comes when that page has
-// been left: so the login page asks for this.
+// forget sends an empty stylesheet with a Clear-Site-Data header.
+//
+// Some browsers keep the page that you leave in memory, even with no-store, and Back
+// would show it after a logout. Clear-Site-Data makes them delete it. The header works
+// only after the browser has left that page. Therefore the login page loads this
+// stylesheet.
 func forget(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 }
 
-// places are the pages that a visitor is sent back to.
+// places are the pages that a login can lead back to.
 var places = []string{"/dashboard", "/notes", "/notes/new"}
 
-// place returns next if it is one of our pages, and the dashboard otherwise. Who
-// makes a link to the login chooses its next. To parse it would be to read it as
-// every browser does, to whom "//evil.example", "/\evil.example" and
-// "https:evil.example" are other sites; a list has nothing to misread.
+// place returns next if it is in places, and the dashboard otherwise.
+//
+// An attacker can make a link to the login page with any next. To parse next safely, the
+// site would have to read it as every browser does. For browsers, "//evil.example",
+// "/\evil.example" and "https:evil.example" are other sites. A list needs no parsing.
 func place(next string) string {
 	if slices.Contains(places, next) {
 		return next
@@ -113,6 +118,7 @@ func place(next string) string {
 	return "/dashboard"
 }
 
+// toLogin redirects to the login page. The login then leads back to page.
 func toLogin(w http.ResponseWriter, r *http.Request, page string) {
 	http.Redirect(w, r, "/login?next="+url.QueryEscape(page), http.StatusSeeOther)
 }
@@ -126,13 +132,14 @@ func (t turns) check(ctx context.Context, name, guess string) (ok bool, err erro
 	return ok, err
 }
 
-// password is what is kept of a password: a random salt, and a hash that takes
-// many rounds, which makes guessing slow (OWASP Password Storage Cheat Sheet).
+// password is what the site stores instead of a password: a random salt and a hash.
 type password struct{ salt, hash string }
 
+// rounds makes each guess at a stolen hash slow. The number is OWASP's for PBKDF2 with
+// SHA-256 (Password Storage Cheat Sheet).
 const rounds = 600_000
 
-// passwords holds the users. The hash is
+// passwords has the users. The hash is the output of
 //
 //	openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt iter:600000 \
 //	  -kdfopt pass:password -kdfopt salt:80e1284e89b4f4fae08b9f1245b2e511 PBKDF2
@@ -143,14 +150,16 @@ var passwords = map[string]password{
 	},
 }
 
-// check reports whether the user has this password. For a name that nobody has
-// it works as long: an answer that came sooner would tell which names exist.
+// check reports whether the user has this password.
+//
+// If there is no such user, check does the same work, because a faster response would
+// tell which names exist.
 func check(name, guess string) bool {
 	stored, known := passwords[name]
 	hash, err := pbkdf2.Key(sha256.New, guess, []byte(stored.salt), rounds, sha256.Size)
 	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash)), []byte(stored.hash)) == 1
-	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
-	// as the password without them.
+	// HMAC pads a short key with zero bytes, so a guess that ends with zero bytes would
+	// match the password without them.
 	padded := strings.Contains(guess, "\x00")
 	return match && known && !padded && err == nil
 }

@@ -1,12 +1,14 @@
-// Command 3-timeout logs a visitor out after 15 minutes without activity, and
-// after 8 hours in any case. Then it says which of the two it was.
+// Command 3-timeout logs a visitor out after 15 minutes without activity, and after 8
+// hours even with activity. Then it says which of the two was the reason.
 //
 //	go run ./exercises/3-timeout
 //	go run ./exercises/3-timeout -idle 1m
 //
-// Open http://localhost:8080, log in as admin, whose password is "password", and
-// take your hands off the keyboard. What ends a session is in timeout.go, the login
-// and the way back in login.go, and the pages, with notes to lose, in notes.go.
+// Open http://localhost:8080, log in as admin, whose password is "password", and do
+// nothing until the page changes by itself.
+//
+// The time limits are in timeout.go. The login and the redirect back to the visitor's
+// page are in login.go. The pages with the notes are in notes.go.
 package main
 
 import (
@@ -28,7 +30,7 @@ const maxForm = 16 << 10 // bytes of a posted form: room for the longest note
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
-	idle := flag.Duration("idle", 15*time.Minute, "how long a visitor may do nothing")
+	idle := flag.Duration("idle", 15*time.Minute, "how long a login lasts without activity")
 	flag.Parse()
 
 	secret, err := session.SecretFromEnv("SESSION_SECRET")
@@ -56,11 +58,13 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// newHandler returns the exercise's site, or what is wrong with the idle timeout.
-// The manager is to have neither of the timeout options: see end.
+// newHandler returns the exercise's site. It fails if idle makes no sense.
+//
+// The manager must not have the options IdleTimeout and AbsoluteTimeout. The comment of
+// end says why.
 func newHandler(sessions *session.Manager, idle time.Duration) (http.Handler, error) {
 	if idle < minIdle || idle > absolute || idle%time.Second != 0 {
-		return nil, fmt.Errorf("the idle timeout is to be whole seconds, from %v to %v, and not %v", minIdle, absolute, idle)
+		return nil, fmt.Errorf("the idle timeout must be whole seconds from %v to %v, not %v", minIdle, absolute, idle)
 	}
 	a := &app{idle: idle, logins: newTurns(), notes: make(map[string][]string)}
 	mux := http.NewServeMux()
@@ -78,8 +82,7 @@ func newHandler(sessions *session.Manager, idle time.Duration) (http.Handler, er
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux)), nil
 }
 
-// app is the site. What it keeps of its users beside their sessions is in memory;
-// a real site has a database.
+// app is the site. It stores the notes in memory. A real site has a database.
 type app struct {
 	idle   time.Duration
 	logins turns
@@ -109,7 +112,7 @@ var pagesHTML string
 
 var pages = template.Must(template.New("pages").Parse(pagesHTML))
 
-// show answers with a page that no cache may keep, not even the browser's own.
+// show writes a page that no cache may store, not even the browser's own.
 func show(w http.ResponseWriter, status int, page string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

@@ -12,10 +12,10 @@ import (
 
 const (
 	maxNote  = 1000 // characters
-	maxNotes = 20   // the last of each user
+	maxNotes = 20   // of each user; older notes are deleted
 )
 
-// page is what the pages of a user show.
+// page is the data for the pages of a user.
 type page struct {
 	User          string
 	End           ending
@@ -36,13 +36,16 @@ func (a *app) listNotes(w http.ResponseWriter, r *http.Request, name string) {
 	show(w, http.StatusOK, "notes", p)
 }
 
-// noteForm does not refresh itself, as that would take away what is being typed.
+// noteForm shows a page that does not refresh itself, because a refresh would delete
+// what the visitor is typing.
 func (a *app) noteForm(w http.ResponseWriter, r *http.Request, name string) {
 	show(w, http.StatusOK, "note", page{User: name, End: a.end(session.From(r)), MaxNote: maxNote})
 }
 
-// addNote loses no note that comes too late: the login page has it, and the login
-// saves it.
+// addNote saves a note.
+//
+// A note that comes after the deadline is not lost. The login page contains it, and the
+// login saves it.
 func (a *app) addNote(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	text := typed(r)
@@ -60,20 +63,20 @@ func (a *app) addNote(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/notes", http.StatusSeeOther)
 }
 
-// typed returns the form's note as UTF-8. Browsers end its lines with CR LF, and
-// count them as one character.
+// typed returns the form's note as UTF-8, with lines that end in LF. Browsers send CR LF
+// at the end of a line, but their maxlength counts it as one character.
 func typed(r *http.Request) string {
 	text := strings.ToValidUTF8(r.PostForm.Get("text"), "\uFFFD")
 	return strings.ReplaceAll(text, "\r\n", "\n")
 }
 
-// checkNote returns what is wrong with a note, or "".
+// checkNote returns the problem with a note, or "" if there is none.
 func checkNote(text string) string {
 	if strings.TrimSpace(text) == "" {
 		return "The note is empty."
 	}
 	if n := utf8.RuneCountInString(text); n > maxNote {
-		return fmt.Sprintf("A note has %d characters at the most. This one has %d.", maxNote, n)
+		return fmt.Sprintf("A note can have at most %d characters. This one has %d.", maxNote, n)
 	}
 	return ""
 }

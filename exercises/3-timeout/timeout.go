@@ -9,7 +9,8 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// The session holds who logged in, and the two times from which its end follows.
+// The session has the name of the user and two times. end computes its deadline from
+// the times.
 const (
 	username   = session.Key[string]("username")
 	loggedInAt = session.Key[time.Time]("logged_in_at")
@@ -17,26 +18,28 @@ const (
 )
 
 const (
-	absolute = 8 * time.Hour    // a session's longest time, however busy it is
-	minIdle  = 10 * time.Second // less leaves no time to read a page
-	warning  = 2 * time.Minute  // before its end, an open page turns into the countdown
-	tick     = 10 * time.Second // between two refreshes of the countdown
+	absolute = 8 * time.Hour    // maximum time of a login, even with activity
+	minIdle  = 10 * time.Second // a shorter timeout leaves no time to read a page
+	warning  = 2 * time.Minute  // how long before the deadline a page opens the countdown
+	tick     = 10 * time.Second // time between two refreshes of the countdown
 )
 
-// ending is how a login ends if nothing more happens.
+// ending says how a login ends if the visitor does nothing more.
 type ending struct {
 	At    time.Time
-	After string // in words
-	Fixed bool   // no activity moves it
+	After string // the time limit, in words
+	Fixed bool   // activity does not move At
 }
 
-// end computes the ending from two times that are signed with the session. The
-// limit that comes first is the reason. A session whose times are missing or
-// damaged ended long ago.
+// end computes the ending from two times in the session, which the site has signed.
 //
-// Options.IdleTimeout and Options.AbsoluteTimeout end sessions too. But no handler
-// gets to see a session that they ended, so no page could say why; and reading a
-// session is use to them, so a page that refreshes itself would never time out.
+// The time limit that comes first is the reason. A session whose times are missing or
+// damaged expired long ago, because a missing time is the zero time.
+//
+// Options.IdleTimeout and Options.AbsoluteTimeout also end sessions. This exercise does
+// not use them, for two reasons. No handler sees a session that they ended, so no page
+// could say why. And for them, reading a session is use, so a page that refreshes itself
+// would never time out.
 func (a *app) end(s *session.Session) ending {
 	idleEnd := lastSeen.Get(s).Add(a.idle)
 	absoluteEnd := loggedInAt.Get(s).Add(absolute)
@@ -46,8 +49,8 @@ func (a *app) end(s *session.Session) ending {
 	return ending{At: absoluteEnd, After: inWords(absolute), Fixed: true}
 }
 
-// user returns who is logged in. When that is nobody any more, name is "", and
-// after says in words after what it ended.
+// user returns the name of the user who is logged in. If no one is logged in, name is "".
+// If a time limit ended the login, after is that limit in words.
 func (a *app) user(s *session.Session) (name, after string) {
 	name = username.Get(s)
 	if _, known := passwords[name]; !known {
@@ -59,13 +62,14 @@ func (a *app) user(s *session.Session) (name, after string) {
 	return name, ""
 }
 
-// active notes that the visitor did something. Call it when user has named one:
-// nobody whose time is up comes back but by the login.
+// active notes that the visitor did something. Call it only after user has returned a
+// name, so that only a login can bring back a visitor whose time is up.
 func active(s *session.Session) {
 	lastSeen.Set(s, time.Now().UTC())
 }
 
-// visit lets only users in, and tells next who it is. Opening a page is activity.
+// visit returns a handler that calls next with the name of the user who is logged in. It
+// sends all other visitors to the login page. Opening a page is activity.
 func (a *app) visit(next func(w http.ResponseWriter, r *http.Request, name string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s := session.From(r)
@@ -79,9 +83,11 @@ func (a *app) visit(next func(w http.ResponseWriter, r *http.Request, name strin
 	}
 }
 
-// warn has the browser leave a page that nobody touches for the countdown. In the
-// last two of the 8 hours' minutes it is too late to warn, and the browser leaves
-// when the time is up. Either way nothing of the page stays in sight after that.
+// warn tells the browser to leave an unused page and open the countdown, before the
+// login ends. Afterwards no one can read the page on an unattended screen.
+//
+// In the last two minutes of the 8 hours it is too late for a warning. Then the browser
+// leaves the page when the time is up.
 func (a *app) warn(w http.ResponseWriter, page string, end ending) {
 	left := time.Until(end.At)
 	wait := left - min(warning, a.idle/2)
@@ -91,16 +97,19 @@ func (a *app) warn(w http.ResponseWriter, page string, end ending) {
 	refresh(w, wait, page)
 }
 
-// refresh needs no JavaScript: the header tells the browser to wait so many
-// seconds and then to open an address. They are rounded up, so that at the last
-// refresh the time is up.
+// refresh tells the browser to wait and then to open the countdown for a page. It uses
+// the header Refresh, so it needs no JavaScript.
+//
+// It rounds the seconds up, so that the time is up when the last refresh comes.
 func refresh(w http.ResponseWriter, wait time.Duration, page string) {
 	w.Header().Set("Refresh", fmt.Sprintf("%d; url=/countdown?next=%s", seconds(wait), url.QueryEscape(page)))
 }
 
-// countdown shows the time that is left, and refreshes itself. It is not activity,
-// or an open page would keep its own session alive. Nor can anybody make it so: it
-// changes nothing in the session, whoever asks for it, and how often.
+// countdown shows the time that is left. Its page refreshes itself.
+//
+// A request for the countdown is not activity. Otherwise an open page would keep its own
+// session alive. The countdown changes nothing in the session, so no request for it can
+// count as activity.
 func (a *app) countdown(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	page := place(r.URL.Query().Get("next"))
@@ -118,7 +127,7 @@ func (a *app) countdown(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// stay is the button that says that somebody is there.
+// stay handles the button with which the visitor says that they are still there.
 func (a *app) stay(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	page := place(r.PostForm.Get("next"))
@@ -130,7 +139,8 @@ func (a *app) stay(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, page, http.StatusSeeOther)
 }
 
-// seconds rounds up, so that a moment before the end is not shown as 0:00.
+// seconds returns d in seconds. It rounds up, so that the page does not show 0:00 before
+// the deadline.
 func seconds(d time.Duration) int {
 	return int(max(0, d+time.Second-1) / time.Second)
 }
@@ -141,7 +151,8 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d", n/60, n%60)
 }
 
-// inWords is for whole seconds: "15 minutes", "90 seconds", "1 hour".
+// inWords returns d in words, such as "15 minutes", "90 seconds" or "1 hour". d must be
+// whole seconds.
 func inWords(d time.Duration) string {
 	n, unit := d/time.Second, "second"
 	switch {

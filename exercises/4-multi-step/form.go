@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	maxOpen = 5  // forms that are not sent yet, in one session
-	maxSent = 10 // receipts that a session remembers
+	maxOpen = 5  // forms in one session that were not sent yet
+	maxSent = 10 // receipts in one session
 )
 
-// forms is the one value in the session: the visitor's forms.
+// forms is the visitor's forms. It is the only value in the session.
 const forms = session.Key[formList]("forms")
 
-// form is an order on its way. Once it is sent its answers are in the outbox, and
-// no longer here.
+// form is a form that a visitor has begun. After the visitor has sent it, the answers are
+// in the outbox and no longer here.
 type form struct {
 	ID      string            `json:"id"` // random; in the path of each of its pages
 	Begun   time.Time         `json:"begun,omitzero"`
@@ -28,12 +28,13 @@ type form struct {
 	Sent    bool              `json:"sent,omitempty"`
 }
 
-// formList has the open forms in the order in which they began, and those that
-// were sent in the order of that.
+// formList has the open forms in the order in which they began, and the forms that were
+// sent in the order in which they were sent.
 //
-// Its methods that make a change are for Update, which calls them again on what
-// another tab has saved meanwhile. So they look at no clock, no disk and no random
-// numbers, and decide on nothing but the list that they are given.
+// The methods begin, answer, discard and send are for Update. If another tab saved the
+// session at the same time, Update calls them again on the newer list. So they must be
+// pure functions: their result depends on their arguments only, and not on a clock, a
+// disk or a random number.
 type formList []form
 
 // begin adds a form, unless too many are open.
@@ -64,8 +65,8 @@ func (l formList) discard(id string) formList {
 	return l.without(id)
 }
 
-// send turns a form into its receipt. It does so even where another tab has
-// changed or discarded the form meanwhile: the order is in the outbox by now.
+// send replaces a form by its receipt, even if another tab has changed or discarded the
+// form at the same time. The reason is that the order is already in the outbox.
 func (l formList) send(id string) formList {
 	l = append(l.without(id), form{ID: id, Sent: true})
 	if sent := l.Sent(); len(sent) > maxSent {
@@ -86,7 +87,7 @@ func (l formList) find(id string) (form, bool) {
 	return l[i], true
 }
 
-// Open returns the forms that can still be filled in.
+// Open returns the forms that the visitor can still fill in.
 func (l formList) Open() formList {
 	return slices.DeleteFunc(slices.Clone(l), func(f form) bool { return f.Sent })
 }
@@ -96,15 +97,16 @@ func (l formList) Sent() formList {
 	return slices.DeleteFunc(slices.Clone(l), func(f form) bool { return !f.Sent })
 }
 
-// Full reports whether no other form can be begun.
+// Full reports whether the visitor can begin no other form.
 func (l formList) Full() bool { return len(l.Open()) >= maxOpen }
 
 // Path returns the address of one of the form's pages.
 func (f form) Path(page string) string { return "/forms/" + f.ID + "/" + page }
 
-// unfinished returns the first step that is still to be done. It asks the rules as
-// they are now: an answer that was right when it was typed, such as the day after,
-// may be wrong today.
+// unfinished returns the first step that the visitor must still finish.
+//
+// It checks the answers again, because a right answer can become wrong. For example, the
+// day of delivery can have passed.
 func (f form) unfinished() int {
 	for i, s := range steps[:review] {
 		if len(s.check(f.Answers)) > 0 {
@@ -114,10 +116,10 @@ func (f form) unfinished() int {
 	return review
 }
 
-// digest stands for the answers. The review page sends it back, so that what is
-// sent is what was shown.
+// digest returns a hash of the answers. The review page sends it back, so that the
+// visitor sends exactly the answers that the page showed.
 func (f form) digest() string {
-	data, _ := json.Marshal(f.Answers) // sorted by field; no map of strings is an error
+	data, _ := json.Marshal(f.Answers) // sorts by field, and never fails for a map of strings
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }

@@ -15,9 +15,11 @@ import (
 
 const maxForm = 16 << 10 // bytes of a posted step; the longest note takes 12,000
 
-// newHandler returns the exercise's site. Each order that is sent becomes a file in
-// the directory orders. Each step has patterns of its own, so that the mux knows
-// which pages there are: another name is 404, and a GET of what wants a POST 405.
+// newHandler returns the exercise's site. Each order that is sent becomes a file in the
+// directory orders.
+//
+// Each step has its own patterns, so that the mux knows every page. It answers another
+// name with 404, and a GET with 405 where only POST is allowed.
 func newHandler(sessions *session.Manager, orders *os.Root) http.Handler {
 	out := outbox{orders}
 	mux := http.NewServeMux()
@@ -35,15 +37,20 @@ func newHandler(sessions *session.Manager, orders *os.Root) http.Handler {
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
 
-// start lists the forms. It begins none: what fetches pages by itself, such as a
-// crawler, is to leave nothing in the store.
+// start lists the forms. It does not begin one, because a program that fetches pages by
+// itself, such as a crawler, must leave nothing in the store.
 func start(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "start", forms.Get(session.From(r)))
 }
 
-// begin makes a form, and the session permanent, so that it outlives the browser.
-// The ID is drawn here and not in the function that Update may call again. Of two
-// tabs that begin the fifth form at once, one finds that there is no such form.
+// begin begins a form. It also makes the session permanent, so that the form outlives the
+// browser.
+//
+// begin makes the ID outside the function that it gives to Update, because Update can
+// call that function again.
+//
+// If two tabs begin the fifth form at the same time, the session gets only one of the two.
+// The other tab is told that there is no such form.
 func begin(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	if forms.Get(s).Full() {
@@ -56,11 +63,12 @@ func begin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, f.Path(steps[0].Name), http.StatusSeeOther)
 }
 
-// formHandler answers a request for a page of a form.
+// formHandler is a handler for a page of a form.
 type formHandler func(w http.ResponseWriter, r *http.Request, f form)
 
-// onForm finds the form of the path among the visitor's own. A form that has been
-// sent has one page left.
+// onForm returns a handler that calls next with the form in the path. It looks only among
+// the visitor's own forms. If the form was sent, it redirects to the receipt, which is the
+// only page left.
 func onForm(next formHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		f, ok := forms.Get(session.From(r)).find(r.PathValue("id"))
@@ -75,8 +83,9 @@ func onForm(next formHandler) http.HandlerFunc {
 	}
 }
 
-// onStep keeps visitors from skipping: whoever comes to step i while an earlier
-// one is unfinished is sent to that one, and what was posted is not stored.
+// onStep returns a handler for step i, which no visitor can reach while an earlier step is
+// unfinished. It redirects such a request to the unfinished step, and stores nothing of
+// what was posted.
 func onStep(i int, next formHandler) http.HandlerFunc {
 	return onForm(func(w http.ResponseWriter, r *http.Request, f form) {
 		if f.unfinished() < i {
@@ -87,24 +96,26 @@ func onStep(i int, next formHandler) http.HandlerFunc {
 	})
 }
 
-// resume leads to the first step that is still to be done.
+// resume redirects to the first unfinished step.
 func resume(w http.ResponseWriter, r *http.Request, f form) {
 	http.Redirect(w, r, f.Path(steps[f.unfinished()].Name), http.StatusSeeOther)
 }
 
-// ask shows step i as it was answered, with what is wrong about that by the rules
-// as they are now.
+// ask returns a handler that shows step i with the answers so far, and with the problems
+// that they have today.
 func ask(i int) formHandler {
 	return func(w http.ResponseWriter, r *http.Request, f form) {
 		showStep(w, f, i)
 	}
 }
 
-// answer stores what was typed into step i, right or wrong, and leads on if it is
-// right. Either way the answer is a redirect, to a page that reload, Back and
-// Forward can fetch as often as they like (post/redirect/get). Were the errors
-// shown here, whoever came back to them would be asked by the browser whether to
-// send the form again.
+// answer returns a handler that stores what was typed into step i, right or wrong. If it
+// is right, the handler redirects to the next step, and otherwise back to this one.
+//
+// The response is always a redirect (post/redirect/get), so that the browser can fetch
+// the page again on reload, Back and Forward. If the response to the POST showed the
+// errors, the browser would ask visitors who come back to it whether to send the form
+// again.
 func answer(i int) formHandler {
 	return func(w http.ResponseWriter, r *http.Request, f form) {
 		typed := steps[i].read(r.PostForm)
@@ -117,22 +128,22 @@ func answer(i int) formHandler {
 	}
 }
 
-// look shows all answers. The digest of what it shows comes back with the button.
+// look shows all answers. The page's button sends the digest of these answers.
 func look(w http.ResponseWriter, r *http.Request, f form) {
 	showReview(w, f, r.URL.Query().Has("changed"))
 }
 
 // send puts the order into the outbox and marks the form as sent.
 //
-// Of two presses at once, both get here. Neither has seen what the other does, and
-// the session cannot tell them who is first: the manager saves it when this
-// function is done. So they do not ask. Both put the order, the outbox keeps one,
-// and both are led to its receipt.
+// If a visitor presses the button twice at the same time, both requests get here. The
+// session cannot tell them which is first, because the manager saves it only after this
+// function has returned. So both put the order, the outbox stores one, and both
+// redirect to its receipt.
 //
-// A program that is killed between the outbox and the session has sent an order
-// and not marked it. The visitor presses again, and it is in the outbox already.
-// With an order that is sent only after the session was saved, the visitor would
-// have a receipt, and nobody the order.
+// The order goes into the outbox before the session is saved. If the program is killed
+// between the two, the form is not marked as sent. The visitor presses the button again,
+// and the outbox already has the order. With the other sequence, the visitor could have a
+// receipt for an order that does not exist.
 func (o outbox) send(w http.ResponseWriter, r *http.Request, f form) {
 	if r.PostForm.Get("seen") != f.digest() {
 		http.Redirect(w, r, f.Path("review?changed"), http.StatusSeeOther)
@@ -147,7 +158,7 @@ func (o outbox) send(w http.ResponseWriter, r *http.Request, f form) {
 	http.Redirect(w, r, f.Path("receipt"), http.StatusSeeOther)
 }
 
-// receipt shows what was sent, which is what the outbox has.
+// receipt shows the order in the outbox.
 func (o outbox) receipt(w http.ResponseWriter, r *http.Request) {
 	f, ok := forms.Get(session.From(r)).find(r.PathValue("id"))
 	if !ok {
@@ -160,7 +171,7 @@ func (o outbox) receipt(w http.ResponseWriter, r *http.Request) {
 	}
 	ord, err := o.get(f.ID)
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // it was planted, and put away
+	case errors.Is(err, fs.ErrNotExist): // the tree was planted, and the gardener removed the file
 		problem(w, http.StatusGone, "This order was sent, and is no longer kept here.")
 	case err != nil:
 		log.Print(err)

@@ -1,13 +1,14 @@
-// Command 4-multi-step is a form of four steps, which orders a tree. Answers are
-// kept from step to step, and what is sent twice is sent once.
+// Command 4-multi-step has a form of four steps, with which a visitor orders a tree. The
+// session stores the visitor's answers. A visitor who sends an order twice gets one
+// order.
 //
 //	go run ./exercises/4-multi-step
 //
-// Open http://localhost:8080 and begin a form. Close the tab half-way and come
-// back; begin a second form in another tab; press "Send the order" twice.
+// Open http://localhost:8080 and begin a form. Close the tab half-way and come back.
+// Begin a second form in another tab. Press "Send the order" twice.
 //
-// Read handler.go next, then form.go (what the session keeps), steps.go (the
-// questions and their rules), outbox.go (the orders that were sent) and pages.go.
+// Read handler.go next, then form.go (the value in the session), steps.go (the questions
+// and their rules), outbox.go (the orders that were sent) and pages.go.
 package main
 
 import (
@@ -56,8 +57,8 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// defaultDir is a directory of this user's, outside the repository: what
-// visitors type is not to be committed.
+// defaultDir returns a directory that belongs to this user. It is outside the
+// repository, because the data of visitors must not be committed.
 func defaultDir() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -66,8 +67,10 @@ func defaultDir() string {
 	return filepath.Join(cache, "sessions-in-go", "4-multi-step")
 }
 
-// openDir opens the store and the outbox, and makes what is missing. Neither is
-// closed: they end with the process, and their files bear that at any moment.
+// openDir opens the store and the outbox, and makes the directories that are missing.
+//
+// The program closes neither of them. It does not need to, because the process can end
+// at any time without damage to their files.
 func openDir(dir string) (store *filestore.Store, outbox *os.Root, err error) {
 	store, err = filestore.New(filepath.Join(dir, "sessions"))
 	if err != nil {
@@ -81,8 +84,10 @@ func openDir(dir string) (store *filestore.Store, outbox *os.Root, err error) {
 	return store, outbox, err
 }
 
-// options keeps a form for a week after it was last looked at, at the least: a
-// look moves the end on, once a tenth of the lifetime has passed.
+// options returns the session options.
+//
+// A form stays for at least a week after the visitor's last request, although Lifetime is
+// 8 days. A request moves the deadline only after a tenth of Lifetime has passed.
 func options(store session.Store) *session.Options {
 	return &session.Options{
 		Name:     cookieName,

@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"example.com/sessions/internal/session"
 	"example.com/sessions/internal/session/filestore"
 	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/session/storetest"
 	"example.com/sessions/internal/webtest"
 )
 
@@ -45,13 +45,13 @@ func TestReceiptAndOrderHaveEveryAnswer(t *testing.T) {
 	page := press(browser, filledIn(t, browser))
 	orders := site.orders(t)
 	if len(orders) != 1 {
-		t.Fatalf("%d orders, want 1", len(orders))
+		t.Fatalf("got %d orders, want 1", len(orders))
 	}
 	for _, answers := range []url.Values{who, where, what()} {
 		for name := range answers {
 			page.MustShow(answers.Get(name))
 			if !strings.Contains(orders[0], answers.Get(name)) {
-				t.Errorf("the order lacks %s: %s", name, orders[0])
+				t.Errorf("got the order %s, want the field %s in it", orders[0], name)
 			}
 		}
 	}
@@ -69,8 +69,11 @@ func TestEveryPostIsAnsweredBySeeOther(t *testing.T) {
 		{"/review", "/review?changed", nil}, {"/review", "/receipt", hidden(browser.Get(form + "/review"))},
 	} {
 		page := browser.Send(post(form+test.path, test.sent))
-		if page.Status != http.StatusSeeOther || page.Header.Get("Location") != form+test.leadsTo {
-			t.Errorf("POST %s: %d to %s, want 303 to %s", test.path, page.Status, page.Header.Get("Location"), test.leadsTo)
+		if page.Status != http.StatusSeeOther {
+			t.Errorf("POST %s: got status %d, want 303", test.path, page.Status)
+		}
+		if got, want := page.Header.Get("Location"), form+test.leadsTo; got != want {
+			t.Errorf("POST %s: got Location: %s, want %s", test.path, got, want)
 		}
 	}
 }
@@ -83,26 +86,24 @@ func TestBackForwardAndReloadChangeNothing(t *testing.T) {
 		page := browser.Get(form + "/" + step)
 		mustBeAt(t, page, "/"+step)
 		if line := page.Header.Get("Set-Cookie"); line != "" {
-			t.Errorf("GET of %s sets %s", step, line)
+			t.Errorf("GET %s: got Set-Cookie: %s, want none", step, line)
 		}
 	}
 	browser.Get(form + "/who").MustShow(`value="Ada Lovelace"`)
 	browser.Get(form + "/where").MustShow(`value="London"`)
 	browser.Get(form + "/what").MustShow("<option selected>Cherry</option>")
 	browser.Get(form + "/what").MustShow("Mind the dog.</textarea>")
-	if n := len(site.orders(t)); n != 0 {
-		t.Errorf("%d orders, and none was sent", n)
-	}
+	mustHaveOrders(t, site, 0)
 }
 
-// Back asks for the page again if no cache has it.
-func TestPagesAreKeptByNoCache(t *testing.T) {
+// If no cache has the page, Back asks for it again.
+func TestNoCacheStoresThePages(t *testing.T) {
 	browser := newSite(t).visitor(t)
 	form := filledIn(t, browser)
 	pages := []webtest.Page{browser.Get("/"), browser.Get(form + "/who"), browser.Get(form + "/review")}
 	for _, page := range append(pages, press(browser, form)) {
-		if got := page.Header.Get("Cache-Control"); got != "no-store" {
-			t.Errorf("%s: Cache-Control is %q", page.Path, got)
+		if got, want := page.Header.Get("Cache-Control"), "no-store"; got != want {
+			t.Errorf("%s: got Cache-Control: %q, want %q", page.Path, got, want)
 		}
 	}
 }
@@ -126,9 +127,7 @@ func TestNoStepCanBeSkipped(t *testing.T) {
 		mustBeAt(t, browser.Post(form+"/review", nil), "/"+step.name)
 		browser.Post(form+"/"+step.name, step.answers)
 	}
-	if n := len(site.orders(t)); n != 0 {
-		t.Errorf("%d orders, and none was sent", n)
-	}
+	mustHaveOrders(t, site, 0)
 }
 
 func TestSkippingPostStoresNothing(t *testing.T) {
@@ -151,10 +150,10 @@ func TestProgressIsShown(t *testing.T) {
 	}
 	page := press(browser, form)
 	page.MustShow(`<progress id="progress" max="4" value="4">`)
-	page.MustNotShow("<li><a") // there is no way back into it
+	page.MustNotShow("<li><a") // no step of a sent form is a link
 }
 
-func TestStepsThatCannotBeGoneToAreNoLinks(t *testing.T) {
+func TestStepsOutOfReachAreNoLinks(t *testing.T) {
 	browser := newSite(t).visitor(t)
 	form := newForm(t, browser)
 	page := browser.Post(form+"/who", who)
@@ -163,7 +162,7 @@ func TestStepsThatCannotBeGoneToAreNoLinks(t *testing.T) {
 	page.MustShow("<li>Review</li>")
 }
 
-// What is wrong.
+// Wrong answers.
 
 func TestWrongAnswerIsToldBesideItsField(t *testing.T) {
 	past, far := day(0), day(31)
@@ -174,9 +173,9 @@ func TestWrongAnswerIsToldBesideItsField(t *testing.T) {
 		{"who", "name", "A\x00da", "Name has a character that is no text."},
 		{"who", "name", "A\nda", "Name has a character that is no text."},
 		{"who", "name", "A\xffda", "Name has a character that is no text."},
-		{"who", "email", "ada", "E-mail address is to be like ada@example.com."},
-		{"who", "email", "ada@", "E-mail address is to be like"},
-		{"who", "email", "Ada <ada@example.com>", "E-mail address is to be like"},
+		{"who", "email", "ada", "E-mail address must be like ada@example.com."},
+		{"who", "email", "ada@", "E-mail address must be like"},
+		{"who", "email", "Ada <ada@example.com>", "E-mail address must be like"},
 		{"who", "name", "A\u202Eda", "Name has a character that is no text."},
 		{"who", "name", "A\u2066da\u2069", "Name has a character that is no text."},
 		{"who", "name", "A\u200Bda", "Name has a character that is no text."},
@@ -191,17 +190,17 @@ func TestWrongAnswerIsToldBesideItsField(t *testing.T) {
 		{"where", "postcode", "1234567890123", "Postcode has 13 characters, and may have 12."},
 		{"where", "town", "", "Town is missing."},
 		{"what", "tree", "", "Tree is missing."},
-		{"what", "tree", "Beanstalk", "Tree is to be one of: Apple, Cherry, Pear, Walnut."},
-		{"what", "count", "0", "How many is to be a number from 1 to 20."},
-		{"what", "count", "-1", "How many is to be a number"},
-		{"what", "count", "21", "How many is to be a number"},
-		{"what", "count", "99999999999999999999", "How many is to be a number"},
-		{"what", "count", "+2", "How many is to be a number"},
-		{"what", "count", "two", "How many is to be a number"},
-		{"what", "day", past, "Day of delivery is to be from " + day(1) + " to " + day(30) + "."},
-		{"what", "day", far, "Day of delivery is to be from"},
-		{"what", "day", "2026-02-30", "Day of delivery is to be from"},
-		{"what", "day", "tomorrow", "Day of delivery is to be from"},
+		{"what", "tree", "Beanstalk", "Tree must be one of: Apple, Cherry, Pear, Walnut."},
+		{"what", "count", "0", "How many must be a number from 1 to 20."},
+		{"what", "count", "-1", "How many must be a number"},
+		{"what", "count", "21", "How many must be a number"},
+		{"what", "count", "99999999999999999999", "How many must be a number"},
+		{"what", "count", "+2", "How many must be a number"},
+		{"what", "count", "two", "How many must be a number"},
+		{"what", "day", past, "Day of delivery must be from " + day(1) + " to " + day(30) + "."},
+		{"what", "day", far, "Day of delivery must be from"},
+		{"what", "day", "2026-02-30", "Day of delivery must be from"},
+		{"what", "day", "tomorrow", "Day of delivery must be from"},
 		{"what", "note", strings.Repeat("x", 1001), "Note for the gardener has 1001 characters, and may have 1000."},
 	} {
 		t.Run(test.field+" "+fmt.Sprintf("%.20q", test.typed), func(t *testing.T) {
@@ -215,11 +214,13 @@ func TestWrongAnswerIsToldBesideItsField(t *testing.T) {
 			page.MustShow(`<a href="#` + test.field + `">` + test.says) // in the summary
 			page.MustShow(`<p class="problem" id="` + test.field + `-problem">` + test.says)
 			if n := strings.Count(page.Body, `aria-invalid="true"`); n != 1 {
-				t.Errorf("%d fields are marked, want 1", n)
+				t.Errorf("got %d fields with aria-invalid, want 1", n)
 			}
 			tag := regexp.MustCompile(`id="` + test.field + `" name[^>]*`).FindString(page.Body)
-			if !strings.Contains(tag, `aria-invalid="true"`) || !regexp.MustCompile(`aria-describedby="[^"]*`+test.field+`-problem"`).MatchString(tag) {
-				t.Errorf("the field is not marked: %s", tag)
+			for _, want := range []string{`aria-invalid="true"`, `aria-describedby="[^"]*` + test.field + `-problem"`} {
+				if !regexp.MustCompile(want).MatchString(tag) {
+					t.Errorf("got the field %s, want %s in it", tag, want)
+				}
 			}
 			mustBeAt(t, browser.Get(form+"/review"), "/"+test.step)
 		})
@@ -246,19 +247,19 @@ func TestNothingIsWrongBeforeAnythingIsTyped(t *testing.T) {
 	page.MustShow("Name is missing.")
 }
 
-func TestValuesInTheAddressAreNotTheForms(t *testing.T) {
+func TestValuesInTheAddressAreIgnored(t *testing.T) {
 	browser := newSite(t).visitor(t)
 	mustBeAt(t, browser.Post(newForm(t, browser)+"/who?"+who.Encode(), nil), "/who")
 }
 
-func TestOfARepeatedFieldTheFirstValueCounts(t *testing.T) {
+func TestFirstValueOfARepeatedFieldIsUsed(t *testing.T) {
 	browser := newSite(t).visitor(t)
 	form := newForm(t, browser)
 	browser.Post(form+"/who", url.Values{"name": {"Ada", ""}, "email": {"ada@example.com", "x"}})
 	browser.Get(form + "/who").MustShow(`value="Ada"`)
 }
 
-// A rule that changed: the day was right when it was typed.
+// The day of delivery was right when the visitor typed it. A day later it is wrong.
 func TestAllStepsAreCheckedAgainAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := newSite(t)
@@ -274,11 +275,9 @@ func TestAllStepsAreCheckedAgainAtTheEnd(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		page := browser.Post(form+"/review", hidden(review))
 		mustBeAt(t, page, "/what")
-		page.MustShow("Day of delivery is to be from 2000-01-03")
+		page.MustShow("Day of delivery must be from 2000-01-03")
 		page.MustShow(`value="2000-01-02"`)
-		if n := len(site.orders(t)); n != 0 {
-			t.Errorf("%d orders", n)
-		}
+		mustHaveOrders(t, site, 0)
 	})
 }
 
@@ -325,11 +324,14 @@ func TestCookieCarriesAnIDAndIsPermanent(t *testing.T) {
 	line := browser.Send(post("/", nil)).Header.Get("Set-Cookie")
 	_, attributes, _ := strings.Cut(line, "; ")
 	if want := "Path=/; Max-Age=691200; HttpOnly; SameSite=Lax"; attributes != want {
-		t.Errorf("attributes %q, want %q", attributes, want)
+		t.Errorf("got the attributes %q, want %q", attributes, want)
 	}
 	parts, err := session.Inspect(browser.Cookie("/", cookieName))
-	if err != nil || !regexp.MustCompile(`^[A-Z2-7]{26}$`).Match(parts.Payload) {
-		t.Errorf("payload %s, %v", parts.Payload, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`^[A-Z2-7]{26}$`).Match(parts.Payload) {
+		t.Errorf("got the payload %s, want an ID of 26 characters", parts.Payload)
 	}
 }
 
@@ -353,11 +355,11 @@ func TestTwoFormsInTwoTabsDoNotMix(t *testing.T) {
 
 func TestTwoTabsAtOnceLoseNothing(t *testing.T) {
 	site := newSite(t)
-	store := &meeting{Store: site.store}
+	store := &storetest.Meeting{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	one, two := newForm(t, browser), newForm(t, browser)
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser,
 		[]http.Handler{site.process(t), site.process(t)},
 		[]*http.Request{post(one+"/who", who), post(two+"/who", who)})
@@ -365,13 +367,13 @@ func TestTwoTabsAtOnceLoseNothing(t *testing.T) {
 	mustBeAt(t, browser.Get(two), "/where")
 }
 
-func TestOfTwoTabsWithOneFormTheLastAnswerOfAStepWins(t *testing.T) {
+func TestIfTwoTabsHaveOneFormTheLastAnswerOfAStepWins(t *testing.T) {
 	browser := newSite(t).visitor(t)
 	form := filledIn(t, browser)
 	paris := clone(where)
 	paris.Set("town", "Paris")
 	browser.Post(form+"/where", paris)
-	browser.Post(form+"/who", who) // another step takes nothing of it back
+	browser.Post(form+"/who", who) // an answer to another step does not change the town
 	page := press(browser, form)
 	page.MustShow("Paris")
 	page.MustNotShow("London")
@@ -389,9 +391,7 @@ func TestReviewSendsOnlyWhatItShowed(t *testing.T) {
 	page := browser.Post(form+"/review", hidden(review))
 	page.MustShow("Nothing was sent yet.")
 	page.MustShow("Paris")
-	if n := len(site.orders(t)); n != 0 {
-		t.Fatalf("%d orders", n)
-	}
+	mustHaveOrders(t, site, 0)
 	mustBeAt(t, browser.Post(form+"/review", hidden(page)), "/receipt")
 }
 
@@ -414,18 +414,18 @@ func TestSixthFormIsRefusedAndNothingIsLost(t *testing.T) {
 
 func TestFormsBegunAtOnceAreFiveAtMost(t *testing.T) {
 	site := newSite(t)
-	store := &meeting{Store: site.store}
+	store := &storetest.Meeting{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	newForm(t, browser)
-	store.next(8)
+	store.Next(8)
 	handlers, requests := make([]http.Handler, 8), make([]*http.Request, 8)
 	for i := range requests {
 		handlers[i], requests[i] = browser.Handler, post("/", nil)
 	}
 	atOnce(t, browser, handlers, requests)
 	if n := strings.Count(browser.Get("/").Body, "/discard"); n != 5 {
-		t.Errorf("%d forms are open, want 5", n)
+		t.Errorf("got %d open forms, want 5", n)
 	}
 }
 
@@ -439,8 +439,9 @@ func TestSentFormMakesRoom(t *testing.T) {
 	mustBeAt(t, browser.Post("/", nil), "/who")
 }
 
-// A client-side session has 4096 bytes.
-func TestFiveLongestFormsAreKept(t *testing.T) {
+// A client-side session would be too small for this, because a cookie has at most 4096
+// bytes.
+func TestFiveLongestFormsAreStored(t *testing.T) {
 	browser := newSite(t).visitor(t)
 	long := what()
 	long.Set("note", strings.Repeat("🌳", 1000))
@@ -464,20 +465,18 @@ func TestSendingTwiceSendsOnce(t *testing.T) {
 	button := hidden(browser.Get(form + "/review"))
 	for range 3 {
 		page := browser.Post(form+"/review", button)
-		if page.Path != form+"/receipt" {
-			t.Errorf("the button leads to %s: %d", page.Path, page.Status)
+		if want := form + "/receipt"; page.Path != want {
+			t.Errorf("the button leads to %s, want %s", page.Path, want)
 		}
 	}
-	if n := len(site.orders(t)); n != 1 {
-		t.Errorf("%d orders, want 1", n)
-	}
+	mustHaveOrders(t, site, 1)
 }
 
-// None of them has seen what another did: each has loaded the session before the
-// first saves it. The log has a line for each order that is sent.
+// All requests load the session before the first of them saves it, so no request can see
+// the change of another. The log has a line for each order that is sent.
 func TestSixtyFourPressesAtOnceSendOnce(t *testing.T) {
 	site := newSite(t)
-	store := &meeting{Store: site.store}
+	store := &storetest.Meeting{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	form := filledIn(t, browser)
@@ -488,19 +487,17 @@ func TestSixtyFourPressesAtOnceSendOnce(t *testing.T) {
 		handlers[i], requests[i] = processes[i%2], post(form+"/review", button)
 	}
 	var logged bytes.Buffer
-	log.SetOutput(&logged) // which takes one line at a time
+	log.SetOutput(&logged) // package log writes one line at a time
 	defer log.SetOutput(os.Stderr)
-	store.next(64)
+	store.Next(64)
 	for _, location := range atOnce(t, browser, handlers, requests) {
-		if location != form+"/receipt" {
-			t.Errorf("a press leads to %s", location)
+		if want := form + "/receipt"; location != want {
+			t.Errorf("a press leads to %s, want %s", location, want)
 		}
 	}
-	if n := len(site.orders(t)); n != 1 {
-		t.Errorf("%d orders, want 1", n)
-	}
+	mustHaveOrders(t, site, 1)
 	if n := strings.Count(logged.String(), "is in the outbox"); n != 1 {
-		t.Errorf("sent %d times, want 1: %s", n, &logged)
+		t.Errorf("got %d orders in the log, want 1: %s", n, &logged)
 	}
 	browser.Get(form + "/receipt").MustShow("Ada Lovelace")
 }
@@ -517,22 +514,21 @@ func TestTwoProgramsWithOneDirectorySendOnce(t *testing.T) {
 		requests = append(requests, post(form+"/review", button))
 	}
 	atOnce(t, browser, handlers, requests)
-	if n := len(inFiles(t, dir).orders(t)); n != 1 {
-		t.Errorf("%d orders, want 1", n)
-	}
+	mustHaveOrders(t, inFiles(t, dir), 1)
 }
 
-// The order arrived, and the session does not know. What was sent stands.
+// The outbox has the order, but the session was not saved. The order in the outbox stays
+// as it is.
 func TestPressAfterASessionThatWasNotSavedSendsNoSecond(t *testing.T) {
 	site := newSite(t)
-	store := &faulty{Store: site.store}
+	store := &storetest.Faulty{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	form := filledIn(t, browser)
 	button := hidden(browser.Get(form + "/review"))
-	store.saveDown.Store(true)
+	store.OnSave = func(context.Context) error { return errors.New("disk full") }
 	browser.Post(form+"/review", button).MustBe(http.StatusServiceUnavailable, "Service Unavailable")
-	store.saveDown.Store(false)
+	store.OnSave = nil
 
 	paris := clone(where)
 	paris.Set("town", "Paris")
@@ -540,12 +536,13 @@ func TestPressAfterASessionThatWasNotSavedSendsNoSecond(t *testing.T) {
 	page := press(browser, form)
 	mustBeAt(t, page, "/receipt")
 	page.MustShow("London")
-	if orders := site.orders(t); len(orders) != 1 || strings.Contains(orders[0], "Paris") {
-		t.Errorf("orders %q", orders)
+	mustHaveOrders(t, site, 1)
+	if order := site.orders(t)[0]; strings.Contains(order, "Paris") {
+		t.Errorf("got the order %s, want the one for London", order)
 	}
 }
 
-func TestOutboxThatFailsIsA503AndTheAnswersAreKept(t *testing.T) {
+func TestOutboxThatFailsIsA503AndTheAnswersStay(t *testing.T) {
 	site := newSite(t)
 	browser := site.visitor(t)
 	form := filledIn(t, browser)
@@ -553,11 +550,9 @@ func TestOutboxThatFailsIsA503AndTheAnswersAreKept(t *testing.T) {
 	site.root.Close()
 	browser.Post(form+"/review", button).MustBe(http.StatusServiceUnavailable, "Your answers are kept.")
 
-	browser.Handler = site.process(t) // it was started anew
+	browser.Handler = site.process(t) // the program was started again
 	mustBeAt(t, browser.Post(form+"/review", button), "/receipt")
-	if n := len(site.orders(t)); n != 1 {
-		t.Errorf("%d orders, want 1", n)
-	}
+	mustHaveOrders(t, site, 1)
 }
 
 func TestSentFormIsClosed(t *testing.T) {
@@ -575,39 +570,47 @@ func TestSentFormIsClosed(t *testing.T) {
 		mustBeAt(t, page, "/receipt")
 		page.MustShow("Ada Lovelace")
 	}
-	if after := site.orders(t); len(after) != 1 || after[0] != before[0] {
-		t.Errorf("the order was %s, and is %s", before, after)
+	mustHaveOrders(t, site, 1)
+	if after := site.orders(t); after[0] != before[0] {
+		t.Errorf("got the order %s, want %s", after[0], before[0])
 	}
 }
 
-// While one tab sends the form, another discards it, and is faster or slower.
+// One tab sends the form, and another tab discards it at the same time. Either of the two
+// can be saved first.
 func TestSendBesideADiscardKeepsTheReceipt(t *testing.T) {
 	for _, paths := range [][2]string{{"/review", "/discard"}, {"/discard", "/review"}} {
 		site := newSite(t)
-		store := &faulty{Store: site.store}
+		store := &storetest.Faulty{Store: site.store}
 		site.store = store
 		browser, other := site.visitor(t), site.process(t)
 		form := filledIn(t, browser)
 		button := hidden(browser.Get(form + "/review"))
-		store.beforeSave = func() { atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+paths[1], button)}) }
+		store.OnSave = func(context.Context) error { // another request comes before the save
+			store.OnSave = nil
+			atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+paths[1], button)})
+			return nil
+		}
 		browser.Post(form+paths[0], button)
 		mustBeAt(t, browser.Get(form), "/receipt")
-		if n := len(site.orders(t)); n != 1 {
-			t.Errorf("%d orders, want 1", n)
-		}
+		mustHaveOrders(t, site, 1)
 	}
 }
 
-// While a tab stores an answer, another sends the form, or discards it.
+// While one tab saves an answer, another tab sends or discards the form.
 func TestAnswerBesideASendOrADiscardIsTooLate(t *testing.T) {
 	for _, path := range []string{"/review", "/discard"} {
 		site := newSite(t)
-		store := &faulty{Store: site.store}
+		store := &storetest.Faulty{Store: site.store}
 		site.store = store
 		browser, other := site.visitor(t), site.process(t)
 		form := filledIn(t, browser)
 		button := hidden(browser.Get(form + "/review"))
-		store.beforeSave = func() { atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+path, button)}) }
+		store.OnSave = func(context.Context) error { // another request comes before the save
+			store.OnSave = nil
+			atOnce(t, browser, []http.Handler{other}, []*http.Request{post(form+path, button)})
+			return nil
+		}
 		page := browser.Post(form+"/who", url.Values{"name": {"Grace"}, "email": {"grace@example.com"}})
 		page.MustNotShow("Grace")
 		switch path {
@@ -629,18 +632,16 @@ func TestTenReceiptsAreRemembered(t *testing.T) {
 		all = append(all, form)
 	}
 	if n := strings.Count(browser.Get("/").Body, "/receipt"); n != 10 {
-		t.Errorf("%d receipts, want 10", n)
+		t.Errorf("got %d receipts, want 10", n)
 	}
 	mustBeAt(t, browser.Get(all[1]+"/receipt"), "/receipt")
 	for _, page := range []webtest.Page{browser.Get(all[0] + "/receipt"), browser.Post(all[0]+"/review", nil)} {
 		page.MustBe(http.StatusNotFound, "There is no such form.")
 	}
-	if n := len(site.orders(t)); n != 11 {
-		t.Errorf("%d orders, want 11", n)
-	}
+	mustHaveOrders(t, site, 11)
 }
 
-func TestOrderThatWasPutAwayLeavesAReceipt(t *testing.T) {
+func TestRemovedOrderLeavesAReceipt(t *testing.T) {
 	site := newSite(t)
 	browser := site.visitor(t)
 	form := filledIn(t, browser)
@@ -652,9 +653,9 @@ func TestOrderThatWasPutAwayLeavesAReceipt(t *testing.T) {
 	browser.Get(form+"/receipt").MustBe(http.StatusGone, "This order was sent")
 }
 
-// What others do.
+// Other visitors, and requests that the site refuses.
 
-func TestNobodySeesSomebodyElsesForm(t *testing.T) {
+func TestNoOneSeesTheFormOfAnotherVisitor(t *testing.T) {
 	site := newSite(t)
 	browser, stranger := site.visitor(t), site.visitor(t)
 	open, sent := filledIn(t, browser), filledIn(t, browser)
@@ -686,7 +687,7 @@ func TestReadingBeginsNoSession(t *testing.T) {
 	browser := newSite(t).visitor(t)
 	for _, path := range []string{"/", "/forms/x", "/forms/x/who"} {
 		if line := browser.Get(path).Header.Get("Set-Cookie"); line != "" {
-			t.Errorf("GET %s sets %s", path, line)
+			t.Errorf("GET %s: got Set-Cookie: %s, want none", path, line)
 		}
 	}
 }
@@ -699,15 +700,15 @@ func TestChangesTakeAPostFromThisSite(t *testing.T) {
 	browser.Get(form+"/discard").MustBe(http.StatusMethodNotAllowed, "")
 	for path, sent := range map[string]url.Values{"/": nil, form + "/who": {}, form + "/review": button, form + "/discard": nil} {
 		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"} {
-			r := post(path, sent)
-			r.Header.Set(name, value)
-			browser.Send(r).MustBe(http.StatusForbidden, "")
+			t.Run(path+" with "+name, func(t *testing.T) {
+				r := post(path, sent)
+				r.Header.Set(name, value)
+				browser.Send(r).MustBe(http.StatusForbidden, "")
+			})
 		}
 	}
 	mustBeAt(t, browser.Get(form), "/review")
-	if n := len(site.orders(t)); n != 0 {
-		t.Errorf("%d orders", n)
-	}
+	mustHaveOrders(t, site, 0)
 }
 
 func TestTypedHTMLStaysText(t *testing.T) {
@@ -741,19 +742,19 @@ func TestFormThatIsTooLargeOrDamagedIsRefused(t *testing.T) {
 
 func TestStoreThatIsDownIsA503(t *testing.T) {
 	site := newSite(t)
-	store := &faulty{Store: site.store}
+	store := &storetest.Faulty{Store: site.store}
 	site.store = store
 	browser := site.visitor(t)
 	form := filledIn(t, browser)
-	store.saveDown.Store(true)
+	store.OnSave = func(context.Context) error { return errors.New("disk full") }
 	for _, page := range []webtest.Page{browser.Post("/", nil), browser.Post(form+"/who", who), browser.Post(form+"/discard", nil)} {
 		page.MustBe(http.StatusServiceUnavailable, "Service Unavailable")
 	}
-	store.saveDown.Store(false)
+	store.OnSave = nil
 	mustBeAt(t, browser.Get(form), "/review")
 }
 
-// The signature holds, and the values are not ours.
+// The signature is valid, but the site did not store these values.
 func TestSessionOfAnotherShapeIsReadWithCare(t *testing.T) {
 	for _, stored := range []any{
 		"text", 3, nil, []string{"x"}, map[string]int{"id": 1}, []any{nil}, []any{map[string]any{}},
@@ -768,14 +769,14 @@ func TestSessionOfAnotherShapeIsReadWithCare(t *testing.T) {
 		browser.Get("/").MustNotShow("<script")
 		for _, path := range []string{"/forms/X/who", "/forms/X/receipt", "/forms/7/who"} {
 			if page := browser.Get(path); page.Status >= 500 {
-				t.Errorf("%v: %s is %d", stored, path, page.Status)
+				t.Errorf("%v: %s: got status %d, want less than 500", stored, path, page.Status)
 			}
 		}
 		mustBeAt(t, press(browser, filledIn(t, browser)), "/receipt")
 	}
 }
 
-// site is a store and an outbox. Processes share them, and nothing else.
+// site is a store and an outbox. The processes of a site share only these two.
 type site struct {
 	store  session.Store
 	outbox string
@@ -787,7 +788,7 @@ func newSite(t *testing.T) *site {
 	return &site{store: memstore.New(), outbox: t.TempDir()}
 }
 
-// inFiles is a site as one process opens it.
+// inFiles returns a site whose store and outbox are in dir, as one process opens it.
 func inFiles(t *testing.T, dir string) *site {
 	t.Helper()
 	store, err := filestore.New(filepath.Join(dir, "sessions"))
@@ -804,7 +805,8 @@ func inFiles(t *testing.T, dir string) *site {
 
 var secret = bytes.Repeat([]byte("s"), 32)
 
-// manager is that of one process. A slow machine is no store that is down.
+// manager returns the session manager of one process. Its StoreTimeout is long, so that
+// on a slow machine the store does not seem to be down.
 func (s *site) manager(t *testing.T) *session.Manager {
 	t.Helper()
 	opts := options(s.store)
@@ -816,6 +818,7 @@ func (s *site) manager(t *testing.T) *session.Manager {
 	return sessions
 }
 
+// process returns the handler of another process of the site.
 func (s *site) process(t *testing.T) http.Handler {
 	t.Helper()
 	root, err := os.OpenRoot(s.outbox)
@@ -827,12 +830,13 @@ func (s *site) process(t *testing.T) http.Handler {
 	return newHandler(s.manager(t), root)
 }
 
+// visitor returns a new browser.
 func (s *site) visitor(t *testing.T) *webtest.Browser {
 	t.Helper()
 	return webtest.NewBrowser(t, s.process(t))
 }
 
-// orders returns the files in the outbox.
+// orders returns the content of the files in the outbox.
 func (s *site) orders(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.outbox, "*"))
@@ -859,7 +863,7 @@ func what() url.Values {
 	return url.Values{"tree": {"Cherry"}, "count": {"2"}, "day": {day(7)}, "note": {"Mind the dog."}}
 }
 
-// day is a date as a form has it.
+// day returns a date in the format of the form.
 func day(fromToday int) string {
 	return time.Now().UTC().AddDate(0, 0, fromToday).Format(time.DateOnly)
 }
@@ -884,7 +888,7 @@ func formOf(page webtest.Page) string {
 	return strings.TrimSuffix(page.Path, "/who")
 }
 
-// filledIn is a form that only has to be sent.
+// filledIn begins a form, fills in every step, and returns the path of its pages.
 func filledIn(t *testing.T, browser *webtest.Browser) string {
 	t.Helper()
 	form := newForm(t, browser)
@@ -914,8 +918,8 @@ func post(path string, form url.Values) *http.Request {
 	return r
 }
 
-// atOnce sends requests, each with the browser's cookie and to its handler, and
-// returns where they lead.
+// atOnce sends all requests at the same time, each with the browser's cookie and to its
+// handler. It returns their Locations.
 func atOnce(t *testing.T, browser *webtest.Browser, handlers []http.Handler, requests []*http.Request) []string {
 	t.Helper()
 	locations := make([]string, len(requests))
@@ -926,7 +930,7 @@ func atOnce(t *testing.T, browser *webtest.Browser, handlers []http.Handler, req
 			w := httptest.NewRecorder()
 			handlers[i].ServeHTTP(w, r)
 			if w.Code != http.StatusSeeOther {
-				t.Errorf("POST %s: %d %s", r.URL.Path, w.Code, w.Body)
+				t.Errorf("POST %s: got status %d, want 303: %.600s", r.URL.Path, w.Code, w.Body)
 			}
 			locations[i] = w.Header().Get("Location")
 		})
@@ -935,52 +939,21 @@ func atOnce(t *testing.T, browser *webtest.Browser, handlers []http.Handler, req
 	return locations
 }
 
-// meeting is a store where some requests wait for each other: each has loaded the
-// session before the first of them saves it.
-type meeting struct {
-	session.Store
-	expected atomic.Int64
-	here     sync.WaitGroup
-}
-
-// next lets the next n loads wait for each other.
-func (m *meeting) next(n int) {
-	m.here.Add(n)
-	m.expected.Store(int64(n))
-}
-
-func (m *meeting) Load(ctx context.Context, id string) (session.Record, error) {
-	rec, err := m.Store.Load(ctx, id)
-	if m.expected.Add(-1) >= 0 {
-		m.here.Done()
-		m.here.Wait()
-	}
-	return rec, err
-}
-
-// faulty is a store that saves nothing while it is down, and before one save lets
-// another request come in between.
-type faulty struct {
-	session.Store
-	saveDown   atomic.Bool
-	beforeSave func() // done once
-}
-
-func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error {
-	if f.saveDown.Load() {
-		return errors.New("disk full")
-	}
-	if do := f.beforeSave; do != nil {
-		f.beforeSave = nil
-		do()
-	}
-	return f.Store.Save(ctx, id, rec)
-}
-
-// mustBeAt wants a page of a form.
+// mustBeAt wants status 200, and a path that ends with this step.
 func mustBeAt(t *testing.T, page webtest.Page, step string) {
 	t.Helper()
-	if page.Status != http.StatusOK || !strings.HasSuffix(page.Path, step) {
-		t.Errorf("the browser is at %s: %d, want %s", page.Path, page.Status, step)
+	if page.Status != http.StatusOK {
+		t.Errorf("%s: got status %d, want 200", page.Path, page.Status)
+	}
+	if !strings.HasSuffix(page.Path, step) {
+		t.Errorf("the browser is at %s, want %s", page.Path, step)
+	}
+}
+
+// mustHaveOrders wants so many orders in the outbox.
+func mustHaveOrders(t *testing.T, site *site, want int) {
+	t.Helper()
+	if got := len(site.orders(t)); got != want {
+		t.Fatalf("got %d orders, want %d", got, want)
 	}
 }

@@ -11,24 +11,29 @@ import (
 	"time"
 )
 
-// outbox has the orders that were sent, a file each, named after the form. Whoever
-// plants the trees reads the files that end in .json; what ends in .tmp was left
-// by a program that was killed, and was never an order.
+// outbox is a directory with the orders that were sent. Each order is a file with the
+// name of its form.
+//
+// The gardener reads the files that end in .json. A file that ends in .tmp is no order. A
+// program that was killed left it behind.
 type outbox struct{ dir *os.Root }
 
-// order is what was sent.
+// order is an order that was sent.
 type order struct {
 	ID      string            `json:"id"`
 	Sent    time.Time         `json:"sent"`
 	Answers map[string]string `json:"answers"`
 }
 
-// put keeps an order, and returns when the disk has it. Of several with one ID it
-// keeps the first, and the others are no error: so whoever cannot know whether an
-// order arrived puts it again.
+// put stores an order. It returns after the order is on the disk.
 //
-// Link decides which is the first. It gives a whole file its name at one stroke,
-// and fails if the name is taken, be it by another process.
+// If the outbox already has an order with this ID, put leaves that order as it is. This is
+// not an error, so that a caller that does not know whether an order arrived can put it
+// again.
+//
+// If two orders with one ID arrive at the same time, Link decides which is the first. It
+// gives a complete file its name in one step. It fails if the name exists, even if
+// another process made it.
 func (o outbox) put(ord order) error {
 	name := ord.ID + ".json"
 	if _, err := o.dir.Stat(name); err == nil {
@@ -48,7 +53,7 @@ func (o outbox) put(ord order) error {
 	return o.sync()
 }
 
-// write makes the file of an order, and returns when the disk has it.
+// write makes the file of an order. It returns after the content is on the disk.
 func (o outbox) write(name string, ord order) error {
 	data, err := json.MarshalIndent(ord, "", "\t")
 	if err != nil {
@@ -62,7 +67,8 @@ func (o outbox) write(name string, ord order) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// sync returns when the disk has the names of the files. Windows cannot do that.
+// sync returns after the names of the files are on the disk. Windows cannot sync a
+// directory, so sync does nothing there.
 func (o outbox) sync() error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -74,7 +80,7 @@ func (o outbox) sync() error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// get returns an order. The error is [fs.ErrNotExist] when it is not there.
+// get returns an order. If there is none with this ID, the error is [fs.ErrNotExist].
 func (o outbox) get(id string) (order, error) {
 	var ord order
 	data, err := o.dir.ReadFile(id + ".json")

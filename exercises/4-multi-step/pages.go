@@ -8,12 +8,14 @@ import (
 	"slices"
 )
 
-// input is a field as a page shows it.
+// input is a field with the value and the problem that a page shows.
 type input struct {
 	field
 	Value, Problem string
 }
 
+// inputs returns the fields of a step. They have problems only if the visitor has sent
+// the step.
 func inputs(s step, answers map[string]string) []input {
 	var problems map[string]string
 	if s.answered(answers) {
@@ -32,7 +34,7 @@ type stepPage struct {
 	Inputs      []input
 }
 
-// Wrong reports whether the page has a problem to tell.
+// Wrong reports whether the page shows a problem.
 func (p stepPage) Wrong() bool {
 	return slices.ContainsFunc(p.Inputs, func(in input) bool { return in.Problem != "" })
 }
@@ -45,7 +47,7 @@ func showStep(w http.ResponseWriter, f form, at int) {
 	show(w, http.StatusOK, "step", stepPage{newProgress(f, at), steps[at].Title, back, inputs(steps[at], f.Answers)})
 }
 
-// part is a step as the review and the receipt sum it up.
+// part is a step in the summary on the review page and on the receipt.
 type part struct {
 	Title, Path string
 	Inputs      []input
@@ -62,8 +64,8 @@ func summary(f form, answers map[string]string) []part {
 type reviewPage struct {
 	Progress progress
 	Parts    []part
-	Seen     string // the digest of what is shown
-	Changed  bool   // it is not what the visitor was shown before
+	Seen     string // the digest of the answers on the page
+	Changed  bool   // the answers changed since the visitor saw them
 }
 
 func showReview(w http.ResponseWriter, f form, changed bool) {
@@ -93,8 +95,8 @@ type mark struct {
 	Current bool
 }
 
-// newProgress returns the progress of a form that is at this step. The receipt
-// comes after the last.
+// newProgress returns the progress of a form at step number at, from 0. The receipt comes
+// after the last step.
 func newProgress(f form, at int) progress {
 	p := progress{Done: at, Of: len(steps)}
 	for i, s := range steps {
@@ -129,8 +131,9 @@ var pagesHTML string
 
 var pages = template.Must(template.New("pages").Parse(pagesHTML))
 
-// show answers with a page that no cache may keep. It may have somebody's address;
-// and Back asks for it again, and so shows what is stored by now.
+// show writes a page that no cache may store, for two reasons. The page can contain a
+// visitor's address. And without a copy, Back must ask the server for the page again, so
+// it shows the newest answers.
 func show(w http.ResponseWriter, status int, page string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

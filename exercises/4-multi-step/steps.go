@@ -14,7 +14,7 @@ import (
 
 // step is one page of a form.
 type step struct {
-	Name, Title string // Name is in its path
+	Name, Title string // Name is part of the path of the page
 	Fields      []field
 }
 
@@ -22,14 +22,15 @@ type step struct {
 type field struct {
 	Name, Label, Hint string
 	Kind              string // an input's type, or select, or textarea
-	Autocomplete      string // what the browser may fill in (HTML, autofill)
+	Autocomplete      string // what the browser can fill in (HTML, autofill)
 	Options           []string
 	Max               int // characters
 	Optional          bool
-	wrong             func(value string) string // what is wrong with it, "" if nothing
+	wrong             func(value string) string // returns the problem with a value, or ""
 }
 
-// review is the last step, which has no field: it is never finished, but sent.
+// review is the index of the last step. It has no field. It ends when the visitor sends
+// the order.
 const review = 3
 
 var steps = []step{
@@ -58,8 +59,8 @@ const (
 	maxDays  = 30 // from today to the delivery
 )
 
-// read returns what was typed into the fields of a step. Of a field that is sent
-// twice the first value counts, and it is the one that is checked.
+// read returns the values of a step's fields in a posted form. If a field was sent twice,
+// read returns its first value.
 func (s step) read(posted url.Values) map[string]string {
 	typed := make(map[string]string)
 	for _, f := range s.Fields {
@@ -70,7 +71,8 @@ func (s step) read(posted url.Values) map[string]string {
 	return typed
 }
 
-// check returns what is wrong, by field. It is empty when the step is done.
+// check returns the problems with a step's answers, by field. If there are none, the step
+// is finished.
 func (s step) check(answers map[string]string) map[string]string {
 	problems := make(map[string]string)
 	for _, f := range s.Fields {
@@ -81,7 +83,7 @@ func (s step) check(answers map[string]string) map[string]string {
 	return problems
 }
 
-// answered reports whether the step was sent, be it empty.
+// answered reports whether the visitor has sent the step, even if it was empty.
 func (s step) answered(answers map[string]string) bool {
 	return slices.ContainsFunc(s.Fields, func(f field) bool {
 		_, ok := answers[f.Name]
@@ -89,6 +91,7 @@ func (s step) answered(answers map[string]string) bool {
 	})
 }
 
+// check returns the problem with a value of the field, or "".
 func (f field) check(value string) string {
 	n := utf8.RuneCountInString(value)
 	switch {
@@ -108,10 +111,12 @@ func (f field) check(value string) string {
 	return ""
 }
 
-// strange reports whether r has no place in the field: a control character, what was
-// not UTF-8, or a character that shows nothing by itself and changes what the others
-// look like. U+202E, for example, reverses the letters after it, so that a name looks
-// like another one. U+200C and U+200D stay: Persian and Hindi are written with them.
+// strange reports whether the field must not contain r. Strange are control characters,
+// bytes that were not UTF-8, and invisible characters that change what the others look
+// like. For example, U+202E reverses the letters after it, so that a name looks like
+// another one.
+//
+// U+200C and U+200D are not strange, because Persian and Hindi need them.
 func (f field) strange(r rune) bool {
 	switch {
 	case f.Kind == "textarea" && (r == '\n' || r == '\t'):
@@ -122,23 +127,23 @@ func (f field) strange(r rune) bool {
 	return unicode.IsControl(r) || r == '\uFFFD' || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// shows reports whether r is seen by itself: not a space, a mark over another letter, or
-// the braille pattern without dots.
+// shows reports whether r is visible by itself. A space, a mark over another letter and
+// the braille pattern without dots are not.
 func shows(r rune) bool {
 	return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && r != '\u2800'
 }
 
 func wrongAddress(value string) string {
 	a, err := mail.ParseAddress(value)
-	if err != nil || a.Address != value { // it also reads "Ada <ada@example.com>"
-		return "E-mail address is to be like ada@example.com."
+	if err != nil || a.Address != value { // ParseAddress also accepts "Ada <ada@example.com>"
+		return "E-mail address must be like ada@example.com."
 	}
 	return ""
 }
 
 func wrongTree(value string) string {
 	if !slices.Contains(trees, value) {
-		return "Tree is to be one of: " + strings.Join(trees, ", ") + "."
+		return "Tree must be one of: " + strings.Join(trees, ", ") + "."
 	}
 	return ""
 }
@@ -146,18 +151,19 @@ func wrongTree(value string) string {
 func wrongCount(value string) string {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 1 || n > maxTrees || strconv.Itoa(n) != value {
-		return fmt.Sprintf("How many is to be a number from 1 to %d.", maxTrees)
+		return fmt.Sprintf("How many must be a number from 1 to %d.", maxTrees)
 	}
 	return ""
 }
 
-// wrongDay is the rule that time changes. Days are those of UTC.
+// wrongDay is the rule for the day of delivery. Its result depends on the current day, in
+// UTC.
 func wrongDay(value string) string {
 	today := time.Now().UTC().Truncate(24 * time.Hour)
 	first, last := today.AddDate(0, 0, 1), today.AddDate(0, 0, maxDays)
 	day, err := time.Parse(time.DateOnly, value)
 	if err != nil || day.Before(first) || day.After(last) {
-		return fmt.Sprintf("Day of delivery is to be from %s to %s.", first.Format(time.DateOnly), last.Format(time.DateOnly))
+		return fmt.Sprintf("Day of delivery must be from %s to %s.", first.Format(time.DateOnly), last.Format(time.DateOnly))
 	}
 	return ""
 }

@@ -8,63 +8,64 @@ import (
 )
 
 const (
-	idleTimeout = 30 * time.Minute // a visit is over this long after its last view
-	maxPath     = 50               // pages of a visit's path that are remembered
+	idleTimeout = 30 * time.Minute // a visit ends this long after its last view
+	maxPath     = 50               // maximum number of pages in a visit's path
 )
 
-// page is a place in site. It takes a byte, as the ledger keeps many.
+// page is an index in site. It takes only a byte, because the ledger has many of them.
 type page uint8
 
-// String is the page's name.
+// String returns the page's name.
 func (p page) String() string { return site[p].Name }
 
-// ledger is what the report is made of, in the memory of this process. A visit
-// (the report calls it a session) has a sheet of its own while it is open. When
-// it is over, its numbers are added to the sums of those that ended, and the sheet
-// goes, with the visitor's ID. So nothing is ever subtracted: to forget a visit is
-// to throw its sheet away.
+// ledger has the counts for the report, in the memory of this process.
 //
-// It is bounded: each sheet has a fixed number of counters and maxPath pages, and
-// there are at most limit sheets.
+// While a visit is open, it has its own counts, its sheet. (The report calls a visit a
+// session.) When the visit ends, the ledger adds its counts to the sums of all ended
+// visits, and deletes the sheet with the visitor's ID. So the ledger never subtracts: to
+// forget an open visit, it deletes the sheet without adding it.
 //
-// Each view is written in one step, under one lock. It cannot be half of one: a
-// path in the session and sums beside it would be two books, and the manager may
-// run an Update's function on the path again, when the sums have been written.
+// The memory is bounded. Each sheet has a fixed number of counters and at most maxPath
+// pages, and there are at most limit sheets.
+//
+// The ledger counts each view under one lock, so that the path and the sums always agree.
+// With the path in the session and the sums in memory they could disagree, because the
+// manager can call the function of an Update again after the sums have been changed.
 type ledger struct {
 	limit int
 	since time.Time
 
 	mu    sync.Mutex
 	open  map[string]*list.Element // of *visit, by visitor
-	queue list.List                // the same, the longest unused first
+	queue list.List                // the same visits, the longest unused first
 	ended books
-	early int // visits that ended because there was no room
+	early int // visits that ended early because the ledger was full
 }
 
-// visit is an open visit: a visitor's views, none of them idleTimeout after the
-// one before.
+// visit is the sheet of an open visit. A visit is a series of views in which each view
+// comes less than idleTimeout after the one before.
 type visit struct {
 	visitor     string
 	began, last time.Time
 	entry       page
 	path        []page // the last maxPath pages, the latest at the end
-	steps       steps  // all of them, so that the path may be cut
+	steps       steps  // all steps, also those that are no longer in path
 	views       int
-	forgotten   bool // takes no views: see forget
+	forgotten   bool // counts no views; the comment of forget says why
 }
 
-// steps counts by the page before and the page.
+// steps has the number of steps from one page to another, as [from][to].
 type steps [len(site)][len(site)]int
 
 func newLedger(limit int) *ledger {
 	return &ledger{limit: limit, since: time.Now(), open: make(map[string]*list.Element)}
 }
 
-// view writes down one view of a page.
+// view counts one view of a page.
 func (l *ledger) view(visitor string, p page) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now() // with the lock, so that the queue is in order
+	now := time.Now() // read under the lock, so that the queue is in order
 	l.endIdle(now)
 	e, ok := l.open[visitor]
 	if !ok {
@@ -91,10 +92,11 @@ func (v *visit) exit() page {
 	return v.path[len(v.path)-1]
 }
 
-// forget throws a visitor's open visit away. A sheet without numbers takes its
-// place for idleTimeout: a page that is on its way to another tab comes with the
-// same cookie, and is not to begin a visit of somebody who has just asked to be
-// forgotten.
+// forget deletes a visitor's open visit.
+//
+// An empty sheet takes its place for idleTimeout. A request of another tab, which is in
+// flight, has the same cookie. It must not begin a new visit, because the visitor has just
+// asked to be forgotten.
 func (l *ledger) forget(visitor string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,8 +111,8 @@ func (l *ledger) forget(visitor string) {
 	l.add(&visit{visitor: visitor, last: now, forgotten: true})
 }
 
-// visit returns a copy of a visitor's open visit, and one without views when
-// there is none.
+// visit returns a copy of a visitor's open visit. If there is none, the copy has no
+// views.
 func (l *ledger) visit(visitor string) visit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,8 +126,8 @@ func (l *ledger) visit(visitor string) visit {
 	return v
 }
 
-// totals are what the report shows: all visits, with the open ones as if they had
-// ended with their latest view.
+// totals are the numbers in the report. They count each open visit as if it had ended
+// with its latest view.
 type totals struct {
 	books
 	since              time.Time
@@ -146,11 +148,15 @@ func (l *ledger) sum() totals {
 	return t
 }
 
-// add makes room for v. Where there is none, the visit that was unused for longest
-// ends before its time. Its numbers are kept like any other's, and its visitor's
-// next view begins another visit, so views stay exact and visits become too many.
-// Refusing new visits instead would let whoever fills the ledger shut everybody
-// out of it.
+// add adds a visit. If the ledger is full, it first ends the visit that was unused for
+// longest.
+//
+// The counts of a visit that ends early go into the sums. If its visitor comes back, the
+// next view begins another visit. So the number of views stays exact, but the number of
+// visits becomes too high.
+//
+// If the ledger refused new visits instead, an attacker who fills it could keep all
+// visitors out of it.
 func (l *ledger) add(v *visit) *list.Element {
 	if len(l.open) >= l.limit {
 		if oldest := l.queue.Front(); !l.end(oldest).forgotten {
@@ -162,7 +168,7 @@ func (l *ledger) add(v *visit) *list.Element {
 	return e
 }
 
-// endIdle ends the visits that are over. The queue has them in front.
+// endIdle ends the idle visits. They are at the front of the queue.
 func (l *ledger) endIdle(now time.Time) {
 	for e := l.queue.Front(); e != nil; e = l.queue.Front() {
 		if now.Sub(e.Value.(*visit).last) < idleTimeout {
@@ -172,6 +178,7 @@ func (l *ledger) endIdle(now time.Time) {
 	}
 }
 
+// end removes a visit and adds its counts to the sums.
 func (l *ledger) end(e *list.Element) *visit {
 	v := l.remove(e)
 	if !v.forgotten {
@@ -186,8 +193,9 @@ func (l *ledger) remove(e *list.Element) *visit {
 	return v
 }
 
-// books are sums over visits. They hold no view counts: each view is an entry or
-// the end of a step, so that number follows from these and cannot disagree.
+// books are sums over visits. They do not count views, because each view is an entry or
+// the end of a step. So the number of views follows from the other sums and cannot
+// contradict them.
 type books struct {
 	visits         int
 	entries, exits [len(site)]int
@@ -221,7 +229,7 @@ func (b *books) views(p page) int {
 	return n
 }
 
-// class is a range of numbers, which ends where the next one begins.
+// class is a range of numbers. It ends where the next class begins.
 type class struct {
 	name string
 	from int
@@ -237,7 +245,7 @@ var depthClasses = [...]class{ // in views
 	{"7 to 12 pages", 7}, {"13 to 50 pages", 13}, {"Over 50 pages", 51},
 }
 
-// classOf returns the place of the class that n belongs to.
+// classOf returns the index of the class that contains n.
 func classOf(classes []class, n int) int {
 	place := 0
 	for i, c := range classes {

@@ -1,12 +1,13 @@
-// Command 5-analytics is a site of six pages that remembers the path each
-// session takes through it, and shows a report.
+// Command 5-analytics serves a site of six pages. It remembers the path of each session
+// through the site, and shows a report.
 //
 //	go run ./exercises/5-analytics
 //
-// Open http://localhost:8080, walk around in two browsers, and look at the
-// report. What this site remembers tells what is kept of you, and has the buttons
-// to end that. What is counted, and how, is in ledger.go; the report's numbers are
-// laid out in report.go.
+// Open http://localhost:8080, go from page to page in two browsers, and look at the
+// report. The page "What this site remembers" shows the data about you, and has the
+// buttons with which you can delete it.
+//
+// The counting is in ledger.go. The numbers of the report are in report.go.
 package main
 
 import (
@@ -24,30 +25,32 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// The session says who, as a random ID, or that the visitor does not want to be
-// counted. The path is not in it: a cookie can be rolled back by sending an older
-// one, and of two tabs that add to it the last answer wins.
+// The session has a random ID for the visitor, or the choice not to be counted.
+//
+// The path is not in the session, for two reasons. A visitor can roll a cookie back by
+// sending an older one. And if two tabs add to the path at the same time, the browser
+// keeps the response that arrives last, and the other page is lost.
 const (
 	visitor  = session.Key[string]("visitor")
 	optedOut = session.Key[bool]("opted_out")
 )
 
-// site is all there is to count. What a visitor sends can add nothing to it.
+// site has all pages that the ledger counts. No request can add to them.
 var site = [...]struct{ Path, Name, Text string }{
 	{"/", "Home", "A small site about hot drinks. Walk around, then look at the report."},
 	{"/tea", "Tea", "All of it is one plant. White, green, oolong and black differ in what happens to the leaf after picking."},
 	{"/coffee", "Coffee", "The bean is the seed of a cherry. Roasting it for ten minutes makes most of the taste."},
 	{"/cocoa", "Cocoa", "For two thousand years it was drunk cold, bitter and with chilli."},
 	{"/brewing", "Brewing", "Water off the boil for coffee and black tea, 70 degrees for green."},
-	{"/about", "About", "Nobody here sells anything. The drinks are there so that you have something to click."},
+	{"/about", "About", "No one here sells anything. The drinks are there so that you have something to click."},
 }
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
-	limit := flag.Int("sessions", 10_000, "how many open sessions to remember at the most")
+	limit := flag.Int("sessions", 10_000, "maximum number of open sessions to remember")
 	flag.Parse()
 	if *limit < 1 {
-		log.Fatal("-sessions is 1 at the least")
+		log.Fatal("-sessions must be at least 1")
 	}
 
 	secret, err := session.SecretFromEnv("SESSION_SECRET")
@@ -71,9 +74,11 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// options has no IdleTimeout: it would end a visitor's "do not count me" after
-// half an hour too. The ledger knows by itself when a visit is over. Lifetime is
-// how long the choice holds after the visitor was last here.
+// options returns the session options. Lifetime is how long the choice lasts after the
+// visitor's last request.
+//
+// There is no IdleTimeout, because it would also end a visitor's "Do not count me" after
+// half an hour. The ledger itself decides when a visit ends.
 func options() *session.Options {
 	return &session.Options{Name: "analytics", Lifetime: 180 * 24 * time.Hour}
 }
@@ -85,7 +90,7 @@ func newHandler(sessions *session.Manager, limit int) http.Handler {
 	for i, p := range site {
 		pattern := "GET " + p.Path
 		if p.Path == "/" {
-			pattern += "{$}" // else every unknown path would be the home page
+			pattern += "{$}" // without it, every unknown path would show the home page
 		}
 		mux.HandleFunc(pattern, t.page(page(i)))
 	}
@@ -97,11 +102,13 @@ func newHandler(sessions *session.Manager, limit int) http.Handler {
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
 
-// tracker answers requests, and writes them down.
+// tracker has the handlers. They write the views into the ledger.
 type tracker struct{ ledger *ledger }
 
-// page counts a view. That is a change made by a GET, like the log that a server
-// writes. With no-cache no copy is shown without asking, and so without counting.
+// page returns a handler that counts a view and shows a page.
+//
+// The count is a change by a GET request, like a line in a server's log. With no-cache,
+// the browser asks the server before it shows its copy, so that every view is counted.
 func (t tracker) page(p page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s := session.From(r); isView(r) && !declines(r) && !optedOut.Get(s) {
@@ -112,16 +119,17 @@ func (t tracker) page(p page) http.HandlerFunc {
 	}
 }
 
-// isView reports whether somebody is to see the answer, as far as the request
-// tells. HEAD gets the GET handlers too, and asks for no page. Browsers say when
-// they fetch ahead of a click that may never come.
+// isView reports whether a visitor will see the response, as far as the request tells.
+//
+// A HEAD request also reaches the GET handlers, but it asks for no page. If a browser
+// fetches a page before a click that may never come, it says so in a header.
 func isView(r *http.Request) bool {
 	ahead := r.Header.Get("Sec-Purpose") + r.Header.Get("Purpose")
 	return r.Method == http.MethodGet && !strings.Contains(ahead, "prefetch") && !isRobot(r.UserAgent())
 }
 
-// robots are words by which programs that read the web name themselves. One that
-// claims to be a browser counts as a visitor.
+// robots are words that robots have in their User-Agent. A robot that claims to be a
+// browser counts as a visitor.
 var robots = []string{"bot", "crawl", "spider", "slurp", "preview", "externalhit"}
 
 func isRobot(userAgent string) bool {
@@ -134,15 +142,18 @@ func isRobot(userAgent string) bool {
 	return false
 }
 
-// declines reports whether the browser says for its user not to be tracked: Do
-// Not Track, or Global Privacy Control. Nobody has to press anything then.
+// declines reports whether the browser asks the site not to track its user, with the
+// header of Do Not Track or of Global Privacy Control. Such a visitor does not need to
+// press a button.
 func declines(r *http.Request) bool {
 	return r.Header.Get("DNT") == "1" || r.Header.Get("Sec-GPC") == "1"
 }
 
-// visitorOf returns the visitor's ID, "" when there is none. Ours have 26
-// characters, and may have more one day; the ledger is to keep no more than that,
-// whatever another release with this secret has signed.
+// visitorOf returns the visitor's ID, or "" if the session has none.
+//
+// The IDs of this release have 26 characters, and those of a later one may have more.
+// visitorOf ignores an ID of more than 64, because another release with the same secret
+// could have signed any length, and the ledger must stay small.
 func visitorOf(s *session.Session) string {
 	id := visitor.Get(s)
 	if len(id) > 64 {
@@ -151,8 +162,8 @@ func visitorOf(s *session.Session) string {
 	return id
 }
 
-// ensureVisitor gives a new visitor an ID. It is random and of no other use, so
-// it says nothing about the visitor.
+// ensureVisitor returns the visitor's ID. It gives a new visitor a random ID, which says
+// nothing about the visitor.
 func ensureVisitor(s *session.Session) string {
 	id := visitorOf(s)
 	if id == "" {
@@ -167,7 +178,7 @@ func (t tracker) report(w http.ResponseWriter, r *http.Request) {
 	show(w, "report", newReport(t.ledger.sum()))
 }
 
-// privacy shows visitors all that is remembered of them.
+// privacy shows visitors all data that the site has about them.
 func (t tracker) privacy(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	v := t.ledger.visit(visitorOf(s))
@@ -183,8 +194,10 @@ func (t tracker) privacy(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// forget leaves an opt-out as it is. Without one the session is empty then, and
-// its cookie goes.
+// forget removes the visitor's open visit and ID.
+//
+// An opt-out stays in the session. Without one, the session is then empty, and the
+// manager tells the browser to delete its cookie.
 func (t tracker) forget(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	t.ledger.forget(visitorOf(s))
@@ -192,8 +205,8 @@ func (t tracker) forget(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/privacy", http.StatusSeeOther)
 }
 
-// optOut forgets the visitor too. From then on the session holds the choice and
-// nothing else, and outlives the browser.
+// optOut also forgets the visitor. From then on the session has only the choice, and
+// outlives the browser.
 func (t tracker) optOut(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	t.ledger.forget(visitorOf(s))
@@ -203,7 +216,8 @@ func (t tracker) optOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/privacy", http.StatusSeeOther)
 }
 
-// optIn begins with the next page, as a new visitor: the session is empty now.
+// optIn removes the choice not to be counted. The session is then empty, so the next page
+// counts as the first one of a new visitor.
 func (t tracker) optIn(w http.ResponseWriter, r *http.Request) {
 	optedOut.Delete(session.From(r))
 	http.Redirect(w, r, "/privacy", http.StatusSeeOther)

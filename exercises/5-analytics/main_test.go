@@ -29,7 +29,7 @@ func TestReportShowsViewsEntriesAndExitsOfEachPage(t *testing.T) {
 		"Home": {"2", "1", "1"}, "Tea": {"2", "0", "1"}, "Brewing": {"1", "0", "0"},
 		"About": {"1", "1", "0"}, "Coffee": {"1", "1", "1"}, "Cocoa": {"0", "0", "0"},
 	} {
-		report.must(t, page, want...)
+		t.Run(page, func(t *testing.T) { report.must(t, page, want...) })
 	}
 }
 
@@ -49,17 +49,17 @@ func TestReportShowsTheCommonestStepsFirst(t *testing.T) {
 	report.must(t, "All steps", "10")
 	first := regexp.MustCompile(`\w+ → \w+`).FindAllString(report.page, 2)
 	if got := strings.Join(first, ", "); got != "Tea → Cocoa, Home → Tea" {
-		t.Errorf("the list begins with %s", got)
+		t.Errorf("the list begins with %s, want Tea → Cocoa, Home → Tea", got)
 	}
 }
 
-func TestReportListsTenStepsAtTheMost(t *testing.T) {
+func TestReportListsAtMostTenSteps(t *testing.T) {
 	handler := newSite(t)
 	walk(t, handler, "/", "/tea", "/coffee", "/cocoa", "/brewing", "/about",
 		"/brewing", "/cocoa", "/coffee", "/tea", "/", "/", "/coffee", "/", "/coffee")
 	report := readReport(t, handler)
 	if n := len(regexp.MustCompile(`\w+ → \w+`).FindAllString(report.page, -1)); n != 10 {
-		t.Errorf("%d steps are listed, want 10", n)
+		t.Errorf("got %d steps in the list, want 10", n)
 	}
 	report.must(t, "Home → Coffee", "2")
 	report.must(t, "All steps", "14")
@@ -75,7 +75,7 @@ func TestReportShowsLengthAndDepth(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		browser.Get("/about")
 		walk(t, handler, "/cocoa")
-		time.Sleep(time.Hour) // being idle adds nothing
+		time.Sleep(time.Hour) // idle time does not count
 
 		report := readReport(t, handler)
 		report.must(t, "Average length", "2m10s")
@@ -95,12 +95,15 @@ func TestReportHasAChartWithATextBesideIt(t *testing.T) {
 		`role="img"`, "Views per page</title>", "The table below has the same numbers.</desc>", "fill: currentColor",
 	} {
 		if !strings.Contains(page, want) {
-			t.Errorf("no %s in the chart", want)
+			t.Errorf("the chart has no %s, want it", want)
 		}
 	}
-	widths := regexp.MustCompile(`<rect [^>]*width="(\d+)"`).FindAllStringSubmatch(page, -1)
-	if len(widths) != 6 || widths[1][1] != "200" || widths[5][1] != "50" || widths[0][1] != "0" {
-		t.Errorf("the bars are %v wide, want 0 for none, 200 for four views, and 50 for one", widths)
+	var widths []string // Home, Tea, Coffee, Cocoa, Brewing, About
+	for _, match := range regexp.MustCompile(`<rect [^>]*width="(\d+)"`).FindAllStringSubmatch(page, -1) {
+		widths = append(widths, match[1])
+	}
+	if got, want := strings.Join(widths, " "), "0 200 0 0 0 50"; got != want {
+		t.Errorf("got bars of the widths %s, want %s", got, want)
 	}
 }
 
@@ -125,7 +128,7 @@ func TestCountsAreExactUnder64ConcurrentVisitors(t *testing.T) {
 			}
 		})
 	}
-	for range 20 { // a report that is read meanwhile balances too
+	for range 20 { // the report must also balance while visitors open pages
 		readReport(t, handler)
 	}
 	all.Wait()
@@ -170,7 +173,7 @@ func TestSessionEndsAfter30IdleMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := newSite(t)
 		browser := walk(t, handler, "/")
-		for range 3 { // longer than 30 minutes, but never idle for so long
+		for range 3 { // more than 30 minutes in all, but never 30 minutes without a view
 			time.Sleep(30*time.Minute - time.Second)
 			browser.Get("/tea")
 		}
@@ -187,7 +190,7 @@ func TestSessionEndsAfter30IdleMinutes(t *testing.T) {
 		report.must(t, "About", "1", "1", "1")
 		report.must(t, "Tea", "3", "0", "1")
 		if strings.Contains(report.page, "Tea → About") {
-			t.Error("a step leads from one session to the next")
+			t.Error("got the step Tea → About, want no step from one session to the next")
 		}
 		time.Sleep(30 * time.Minute)
 		readReport(t, handler).must(t, "Still open", "0")
@@ -200,8 +203,8 @@ func TestVisitorSeesTheirOwnPath(t *testing.T) {
 	browser := walk(t, handler, "/", "/tea", "/")
 	page := browser.Get("/privacy")
 	page.MustShow("Pages in your session: 3.")
-	if got := strings.Join(path(page), " "); got != "Home Tea Home" {
-		t.Errorf("the path is %s", got)
+	if got, want := strings.Join(path(page), " "), "Home Tea Home"; got != want {
+		t.Errorf("got the path %s, want %s", got, want)
 	}
 }
 
@@ -214,8 +217,8 @@ func TestPathIsTheLast50Pages(t *testing.T) {
 	page := browser.Get("/privacy")
 	page.MustShow("Pages in your session: 51.")
 	page.MustShow("These are the last 50.")
-	if got := path(page); len(got) != 50 || got[0] != "Cocoa" || got[49] != "Tea" {
-		t.Errorf("the path is %v", got)
+	if got, want := strings.Join(path(page), " "), "Cocoa"+strings.Repeat(" Tea", 49); got != want {
+		t.Errorf("got the path %s, want %s", got, want)
 	}
 	report := readReport(t, handler) // the report has all of them
 	report.must(t, "About", "1", "1", "0")
@@ -227,12 +230,15 @@ func TestCookieHasAnIDAndNoPath(t *testing.T) {
 	browser := walk(t, handler, "/")
 	first := browser.Cookie("/", "analytics")
 	parts, err := session.Inspect(first)
-	if err != nil || !regexp.MustCompile(`^{"visitor":"[A-Z2-7]{26,64}"}$`).Match(parts.Payload) {
-		t.Errorf("payload %s, %v", parts.Payload, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := regexp.MustCompile(`^{"visitor":"[A-Z2-7]{26,64}"}$`); !want.Match(parts.Payload) {
+		t.Errorf("got the payload %s, want %s", parts.Payload, want)
 	}
 	for range 300 {
 		if line := browser.Get("/tea").Header.Get("Set-Cookie"); line != "" {
-			t.Fatalf("a later page sets %s", line)
+			t.Fatalf("a later page: got Set-Cookie: %s, want none", line)
 		}
 	}
 }
@@ -241,11 +247,12 @@ func TestCookieHasTheSafeAttributes(t *testing.T) {
 	line := webtest.NewBrowser(t, newSite(t)).Get("/").Header.Get("Set-Cookie")
 	_, attributes, _ := strings.Cut(line, "; ")
 	if want := "Path=/; HttpOnly; SameSite=Lax"; attributes != want {
-		t.Errorf("attributes %q, want %q", attributes, want)
+		t.Errorf("got the attributes %q, want %q", attributes, want)
 	}
 }
 
-// Each request is one from a visitor who has been counted, and one from nobody.
+// The test sends each request twice: as a visitor who was counted before, and as a
+// stranger.
 func TestWhatIsNoViewDoesNotCountAndLeavesNoCookie(t *testing.T) {
 	for _, test := range []struct{ name, method, path, header, value string }{
 		{"a robot", "GET", "/tea", "User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"},
@@ -275,7 +282,7 @@ func TestWhatIsNoViewDoesNotCountAndLeavesNoCookie(t *testing.T) {
 					r.Header.Set(test.header, test.value)
 				}
 				if line := browser.Send(r).Header.Get("Set-Cookie"); line != "" {
-					t.Errorf("it sets %s", line)
+					t.Errorf("got Set-Cookie: %s, want none", line)
 				}
 			}
 			report := readReport(t, handler)
@@ -300,7 +307,7 @@ func TestVisitorsWithoutCookiesFillNoMemory(t *testing.T) {
 	for range 2 {
 		walk(t, handler, "/tea")
 		walk(t, handler, "/tea")
-		regular.Get("/about") // is used, so it is not the one that goes
+		regular.Get("/about") // this visit is in use, so another one must end
 	}
 	report := readReport(t, handler)
 	report.must(t, "Still open", "3")
@@ -308,7 +315,7 @@ func TestVisitorsWithoutCookiesFillNoMemory(t *testing.T) {
 	report.must(t, "Page views", "7")
 	report.must(t, "Sessions", "5")
 	if !strings.Contains(report.page, "There may be 2 sessions too many here") {
-		t.Error("the report does not say that sessions ended early")
+		t.Error("the report has no note about sessions that ended early, want one")
 	}
 
 	for range 100 {
@@ -320,11 +327,11 @@ func TestVisitorsWithoutCookiesFillNoMemory(t *testing.T) {
 	report.must(t, "Still open", "3")
 	report.must(t, "Ended early", "103")
 	report.must(t, "Page views", "108")
-	report.must(t, "Sessions", "106") // the regular visitor is two of them
+	report.must(t, "Sessions", "106") // the regular visitor has two sessions
 	report.must(t, "About", "3", "1", "2")
 }
 
-func TestWhoIsForgottenEndsNobodysSession(t *testing.T) {
+func TestForgottenVisitorEndsNoOtherSession(t *testing.T) {
 	handler := newSiteWithRoom(t, 1)
 	regular := walk(t, handler, "/")
 	webtest.NewBrowser(t, handler).Post("/forget", nil)
@@ -349,11 +356,12 @@ func TestForgetMeTakesThePathAndItsShareOfTheReport(t *testing.T) {
 		}
 		page := browser.Post("/forget", nil)
 		page.MustShow("Nothing. The next page that you open begins a session.")
-		if page.Path != "/privacy" || browser.Cookie("/", "analytics") != "" {
-			t.Errorf("%s, with the cookie %q", page.Path, browser.Cookie("/", "analytics"))
+		page.MustBeAt("/privacy")
+		if value := browser.Cookie("/", "analytics"); value != "" {
+			t.Errorf("got the cookie %q, want none", value)
 		}
 		if after := readReport(t, handler); after.page != before.page {
-			t.Errorf("the report differs from that before the visit: %v", after.rows)
+			t.Errorf("got the report %v, want the one from before the visit: %v", after.rows, before.rows)
 		}
 		time.Sleep(time.Hour)
 		readReport(t, handler).must(t, "Page views", "2")
@@ -363,8 +371,8 @@ func TestForgetMeTakesThePathAndItsShareOfTheReport(t *testing.T) {
 	})
 }
 
-// The notice says so.
-func TestForgetMeDoesNotReachSessionsThatAreOver(t *testing.T) {
+// The notice also says this.
+func TestForgetMeDoesNotReachSessionsThatEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := newSite(t)
 		browser := walk(t, handler, "/tea")
@@ -377,37 +385,41 @@ func TestForgetMeDoesNotReachSessionsThatAreOver(t *testing.T) {
 	})
 }
 
-// A tab that sends its request before the answer to "forget me" arrives sends the
-// old cookie. So does a visitor who puts it back.
+// A tab sends the old cookie if its request is in flight when the visitor presses "Forget
+// me". A visitor can also put the old cookie back.
 func TestOlderCookieCountsNothingAfterForgetMeOrOptOut(t *testing.T) {
 	for _, button := range []string{"/forget", "/opt-out"} {
-		synctest.Test(t, func(t *testing.T) {
-			handler := newSite(t)
-			walk(t, handler, "/cocoa")
-			before := readReport(t, handler)
-			browser := walk(t, handler, "/", "/tea")
-			old := browser.Cookie("/", "analytics")
-			browser.Post(button, nil)
-
-			tab := webtest.NewBrowser(t, handler)
-			tab.SetCookie("analytics", old)
-			for range 3 {
-				if line := tab.Get("/tea").Header.Get("Set-Cookie"); line != "" {
-					t.Errorf("%s: the older tab sets %s, which undoes the choice", button, line)
-				}
-				tab.Get("/privacy").MustShow("Nothing.")
-				tab.Post("/forget", nil)
-				tab.SetCookie("analytics", old)
-			}
-			if after := readReport(t, handler); after.page != before.page {
-				t.Errorf("%s: the report has changed: %v", button, after.rows)
-			}
-
-			time.Sleep(30 * time.Minute) // from then on it is another session, as after any pause
-			tab.Get("/tea")
-			readReport(t, handler).must(t, "Tea", "1", "1", "1")
+		t.Run(button, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { olderCookieCountsNothingAfter(t, button) })
 		})
 	}
+}
+
+func olderCookieCountsNothingAfter(t *testing.T, button string) {
+	handler := newSite(t)
+	walk(t, handler, "/cocoa")
+	before := readReport(t, handler)
+	browser := walk(t, handler, "/", "/tea")
+	old := browser.Cookie("/", "analytics")
+	browser.Post(button, nil)
+
+	tab := webtest.NewBrowser(t, handler)
+	tab.SetCookie("analytics", old)
+	for range 3 {
+		if line := tab.Get("/tea").Header.Get("Set-Cookie"); line != "" {
+			t.Errorf("the older tab: got Set-Cookie: %s, want none, because it undoes the choice", line)
+		}
+		tab.Get("/privacy").MustShow("Nothing.")
+		tab.Post("/forget", nil)
+		tab.SetCookie("analytics", old)
+	}
+	if after := readReport(t, handler); after.page != before.page {
+		t.Errorf("got the report %v, want the one from before the visit: %v", after.rows, before.rows)
+	}
+
+	time.Sleep(30 * time.Minute) // after any pause of 30 minutes, a view begins another session
+	tab.Get("/tea")
+	readReport(t, handler).must(t, "Tea", "1", "1", "1")
 }
 
 func TestForgetMeBesideItsOwnViewsKeepsTheBooksBalanced(t *testing.T) {
@@ -427,7 +439,7 @@ func TestForgetMeBesideItsOwnViewsKeepsTheBooksBalanced(t *testing.T) {
 		})
 	}
 	all.Wait()
-	report := readReport(t, handler) // which fails when the books do not balance
+	report := readReport(t, handler) // fails if the books do not balance
 	report.must(t, "Page views", "0")
 	report.must(t, "Still open", "0")
 }
@@ -437,25 +449,28 @@ func TestOptOutForgetsAndStoresNothingButTheChoice(t *testing.T) {
 	browser := walk(t, handler, "/", "/tea")
 	browser.Post("/opt-out", nil).MustShow("You are not counted. All that is kept is this choice")
 	parts, err := session.Inspect(browser.Cookie("/", "analytics"))
-	if err != nil || string(parts.Payload) != `{"_permanent":true,"opted_out":true}` {
-		t.Errorf("payload %s, %v", parts.Payload, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(parts.Payload), `{"_permanent":true,"opted_out":true}`; got != want {
+		t.Errorf("got the payload %s, want %s", got, want)
 	}
 	browser.Get("/tea")
-	browser.Post("/forget", nil) // is no change of mind
+	browser.Post("/forget", nil) // does not change the choice
 	browser.Get("/about")
 	readReport(t, handler).must(t, "Page views", "0")
 	readReport(t, handler).must(t, "Sessions", "0")
 }
 
-func TestOptOutHoldsFor180DaysAndASessionDoesNot(t *testing.T) {
+func TestOptOutLasts180DaysAndASessionDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := newSite(t)
 		browser := webtest.NewBrowser(t, handler)
 		page := browser.Send(post("/opt-out"))
 		if line := page.Header.Get("Set-Cookie"); !strings.Contains(line, "; Max-Age=15552000; ") {
-			t.Errorf("Set-Cookie: %s, want 180 days", line)
+			t.Errorf("got Set-Cookie: %s, want a Max-Age of 180 days", line)
 		}
-		for range 3 { // 510 days, in which no visit comes too late
+		for range 3 { // 510 days in all, but never 180 days without a visit
 			browser.Restart()
 			time.Sleep(170 * 24 * time.Hour)
 			browser.Get("/tea")
@@ -465,7 +480,7 @@ func TestOptOutHoldsFor180DaysAndASessionDoesNot(t *testing.T) {
 		other := walk(t, handler, "/")
 		other.Restart()
 		if cookie := other.Cookie("/", "analytics"); cookie != "" {
-			t.Errorf("a session outlives the browser: %s", cookie)
+			t.Errorf("after the browser was closed: got the cookie %s, want none", cookie)
 		}
 	})
 }
@@ -487,8 +502,12 @@ func TestOptInBeginsANewSession(t *testing.T) {
 	browser.Get("/tea")
 	browser.Post("/opt-in", nil) // changes nothing
 	browser.Get("/tea")
-	if cookie := browser.Cookie("/", "analytics"); cookie == "" || cookie == old {
-		t.Errorf("the cookie is %q, want another one than %q", cookie, old)
+	cookie := browser.Cookie("/", "analytics")
+	if cookie == "" {
+		t.Error("got no cookie, want one")
+	}
+	if cookie == old {
+		t.Errorf("got the old cookie %q, want a new one", cookie)
 	}
 	report := readReport(t, handler)
 	report.must(t, "Sessions", "1")
@@ -509,8 +528,8 @@ func TestEveryPageLeadsToTheNotice(t *testing.T) {
 		page := browser.Get(path)
 		page.MustShow("This site remembers which of its pages you open")
 		page.MustShow(`<a href="/privacy">`)
-		if regexp.MustCompile(`(src|href|action)="(https?:|//)|<script|url\(|@import`).MatchString(page.Body) {
-			t.Errorf("%s loads something from elsewhere", path)
+		if got := regexp.MustCompile(`(src|href|action)="(https?:|//)|<script|url\(|@import`).FindString(page.Body); got != "" {
+			t.Errorf("%s: got %s in the page, want nothing from another site", path, got)
 		}
 	}
 	page := browser.Get("/privacy")
@@ -528,31 +547,35 @@ func TestButtonsTakeAPostFromThisSite(t *testing.T) {
 	for _, path := range []string{"/forget", "/opt-out", "/opt-in"} {
 		browser := walk(t, handler, "/tea")
 		if page := browser.Get(path); page.Status != 405 {
-			t.Errorf("GET %s: %d, want 405", path, page.Status)
+			t.Errorf("GET %s: got status %d, want 405", path, page.Status)
 		}
 		r := post(path)
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
 		if page := browser.Send(r); page.Status != 403 {
-			t.Errorf("%s from another site: %d, want 403", path, page.Status)
+			t.Errorf("%s from another site: got status %d, want 403", path, page.Status)
 		}
-		if page := browser.Send(post(path)); page.Status != 303 || page.Header.Get("Location") != "/privacy" {
-			t.Errorf("%s: %d to %q, want 303 to /privacy", path, page.Status, page.Header.Get("Location"))
+		page := browser.Send(post(path))
+		if page.Status != 303 {
+			t.Errorf("%s: got status %d, want 303", path, page.Status)
+		}
+		if got, want := page.Header.Get("Location"), "/privacy"; got != want {
+			t.Errorf("%s: got Location: %s, want %s", path, got, want)
 		}
 	}
-	readReport(t, handler).must(t, "Page views", "1") // of the one who pressed opt-in without need
+	readReport(t, handler).must(t, "Page views", "1") // the view of the visitor who pressed only opt-in
 }
 
-func TestPersonalPageIsStoredByNobody(t *testing.T) {
+func TestNoCacheStoresThePersonalPage(t *testing.T) {
 	browser := walk(t, newSite(t), "/tea")
 	if got := browser.Get("/privacy").Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("/privacy: Cache-Control %q, want no-store", got)
+		t.Errorf("/privacy: got Cache-Control: %q, want no-store", got)
 	}
 	if got := browser.Get("/tea").Header.Get("Cache-Control"); got != "no-cache, private" {
-		t.Errorf("/tea: Cache-Control %q, want no-cache, private", got)
+		t.Errorf("/tea: got Cache-Control: %q, want no-cache, private", got)
 	}
 }
 
-func TestCookieThatIsNotOursIsAStrangers(t *testing.T) {
+func TestCookieThatTheSiteDidNotMakeIsAStrangers(t *testing.T) {
 	for name, cookie := range map[string]string{
 		"forged":            "eyJ2aXNpdG9yIjoiQUFBQSJ9.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w",
 		"rubbish":           "..=",
@@ -562,18 +585,20 @@ func TestCookieThatIsNotOursIsAStrangers(t *testing.T) {
 		"3000 bytes":        signed(t, func(s *session.Session) { session.Key[string]("visitor").Set(s, strings.Repeat("A", 2900)) }),
 		"a choice in words": signed(t, func(s *session.Session) { session.Key[string]("opted_out").Set(s, "yes") }),
 	} {
-		handler := newSite(t)
-		browser := webtest.NewBrowser(t, handler)
-		browser.SetCookie("analytics", cookie)
-		browser.Post("/forget", nil).MustShow("Nothing.")
-		browser.SetCookie("analytics", cookie)
-		browser.Get("/privacy").MustShow("Nothing.")
-		browser.Get("/tea").MustShow("All of it is one plant.")
-		browser.Get("/cocoa")
-		if got := strings.Join(path(browser.Get("/privacy")), " "); got != "Tea Cocoa" {
-			t.Errorf("%s: the path is %q", name, got)
-		}
-		readReport(t, handler).must(t, "Sessions", "1")
+		t.Run(name, func(t *testing.T) {
+			handler := newSite(t)
+			browser := webtest.NewBrowser(t, handler)
+			browser.SetCookie("analytics", cookie)
+			browser.Post("/forget", nil).MustShow("Nothing.")
+			browser.SetCookie("analytics", cookie)
+			browser.Get("/privacy").MustShow("Nothing.")
+			browser.Get("/tea").MustShow("All of it is one plant.")
+			browser.Get("/cocoa")
+			if got, want := strings.Join(path(browser.Get("/privacy")), " "), "Tea Cocoa"; got != want {
+				t.Errorf("got the path %q, want %q", got, want)
+			}
+			readReport(t, handler).must(t, "Sessions", "1")
+		})
 	}
 }
 
@@ -584,7 +609,7 @@ func newSite(t *testing.T) http.Handler {
 	return newSiteWithRoom(t, 1000)
 }
 
-// newSiteWithRoom returns a site that remembers so many open sessions.
+// newSiteWithRoom returns a site that remembers at most limit open sessions.
 func newSiteWithRoom(t *testing.T, limit int) http.Handler {
 	t.Helper()
 	return newHandler(manager(t), limit)
@@ -599,8 +624,8 @@ func manager(t *testing.T) *session.Manager {
 	return sessions
 }
 
-// signed returns a cookie that the site's secret has signed, and the site has not
-// made.
+// signed returns a cookie that is signed with the site's secret, although the site did not
+// make it.
 func signed(t *testing.T, change func(*session.Session)) string {
 	t.Helper()
 	browser := webtest.NewBrowser(t, manager(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -616,18 +641,18 @@ func walk(t *testing.T, handler http.Handler, paths ...string) *webtest.Browser 
 	browser := webtest.NewBrowser(t, handler)
 	for _, path := range paths {
 		if page := browser.Get(path); page.Status != 200 {
-			t.Errorf("%s: %d", path, page.Status)
+			t.Errorf("%s: got status %d, want 200", path, page.Status)
 		}
 	}
 	return browser
 }
 
-// post is a button's request from a program, which says nothing of its origin.
+// post returns a POST request without an origin, as a program sends it.
 func post(path string) *http.Request {
 	return httptest.NewRequest("POST", webtest.Origin+path, nil)
 }
 
-// path returns the pages that the notice lists as the visitor's.
+// path returns the visitor's path in the list on the page /privacy.
 func path(page webtest.Page) []string {
 	var names []string
 	for _, item := range regexp.MustCompile(`<li>(.*?)</li>`).FindAllStringSubmatch(page.Body, -1) {
@@ -636,14 +661,14 @@ func path(page webtest.Page) []string {
 	return names
 }
 
-// tally is a report: its tables' rows by their first cell, and the whole page.
+// tally is a report as a test reads it.
 type tally struct {
-	rows map[string][]string
-	page string
+	rows map[string][]string // of the tables, by their first cell
+	page string              // the HTML of the whole page
 }
 
-// readReport also wants the books to balance: each session has an entry, an exit,
-// a length and a depth, and each view is an entry or the end of a step.
+// readReport returns the report. It also wants the books to balance: each session has an
+// entry, an exit, a length and a depth, and each view is an entry or the end of a step.
 func readReport(t *testing.T, handler http.Handler) tally {
 	t.Helper()
 	page := webtest.NewBrowser(t, handler).Get("/report")
@@ -675,33 +700,34 @@ func readReport(t *testing.T, handler http.Handler) tally {
 			got += report.number(t, row, sum.cell)
 		}
 		if got != sum.want {
-			t.Errorf("the %s add up to %d, want %d", sum.name, got, sum.want)
+			t.Errorf("the sum of the %s: got %d, want %d", sum.name, got, sum.want)
 		}
 	}
 	if views > sessions && report.number(t, "All steps", 0) != views-sessions {
-		t.Errorf("%v steps, want %d", report.rows["All steps"], views-sessions)
+		t.Errorf("got %v steps, want %d", report.rows["All steps"], views-sessions)
 	}
 	return report
 }
 
-// number is a cell of a row, counted without the row's name.
+// number returns the number in a cell of a row. Cell 0 is the one after the row's name.
 func (report tally) number(t *testing.T, row string, cell int) int {
 	t.Helper()
 	cells := report.rows[row]
 	if cell >= len(cells) {
-		t.Errorf("row %q of the report is %q", row, cells)
+		t.Errorf("row %q of the report: got the cells %q, want at least %d", row, cells, cell+1)
 		return 0
 	}
 	n, err := strconv.Atoi(cells[cell])
 	if err != nil || n < 0 {
-		t.Errorf("row %q of the report is %q", row, cells)
+		t.Errorf("row %q of the report: got the cell %q, want a number from 0", row, cells[cell])
 	}
 	return n
 }
 
+// must wants these cells in a row of the report.
 func (report tally) must(t *testing.T, row string, want ...string) {
 	t.Helper()
 	if got := report.rows[row]; fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%s is %v in the report, want %v", row, got, want)
+		t.Errorf("row %q of the report: got %v, want %v", row, got, want)
 	}
 }

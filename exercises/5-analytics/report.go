@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	maxSteps = 10  // that the report lists
+	maxSteps = 10  // maximum number of steps in the report's list
 	barWidth = 200 // of the longest bar, in the chart's units
 	barStep  = 30  // from one bar to the next
 )
 
-// report is what the report's page shows.
+// report is the data for the report's page.
 type report struct {
 	Since              time.Time
 	Sessions, Views    int
@@ -73,8 +73,8 @@ func rows(classes []class, counts []int) []row {
 	return all
 }
 
-// commonest returns the steps that were taken most often. Of equally common ones
-// those come first that start further up in site.
+// commonest returns the most common steps. Steps with the same count are in the order of
+// their pages in site.
 func commonest(counts *steps) []row {
 	var all []row
 	for from := range page(len(site)) {

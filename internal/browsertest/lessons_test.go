@@ -321,7 +321,7 @@ func TestLesson07Security(t *testing.T) {
 	v.Click("Attack bench")
 	v.looks("bench")
 	v.Click("Change one letter")
-	v.sees("403 Forbidden. You are nobody.")
+	v.sees("403 Forbidden. You are not logged in.")
 	v.looks("changed")
 	v.Click("Spend from two tabs")
 	v.sees(`{"_created":`, "Both began with the same number of coins")

@@ -14,9 +14,6 @@ func keepPrivate(h http.Header) {
 	if !slices.ContainsFunc(directives(h["Vary"]), depends) {
 		h.Add("Vary", "Cookie")
 	}
-	if len(h["Cache-Control"]) == 0 {
-		h.Set("Cache-Control", "private")
-	}
 	for name, lines := range h {
 		switch key := http.CanonicalHeaderKey(name); {
 		// Headers such as CDN-Cache-Control are for one kind of cache, which prefers
@@ -26,6 +23,9 @@ func keepPrivate(h http.Header) {
 		case key == "Surrogate-Control": // has no private (Edge Architecture, section 2.3)
 			h[name] = []string{"no-store"}
 		}
+	}
+	if len(h["Cache-Control"]) == 0 {
+		h.Set("Cache-Control", "private")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/storetest"
 )
 
 // A chain of handlers: one Handler inside another, middleware in between, and an error
@@ -119,7 +120,7 @@ func TestManagerFromOutsideItsHandlerPanics(t *testing.T) {
 
 func TestErrorPageOfTheInnerManagerHasNoCookieOfTheOuter(t *testing.T) {
 	for name, opts := range map[string]session.Options{
-		"load": {Name: "inner", Store: &faulty{onLoad: down}, Salt: "cookie-session"},
+		"load": {Name: "inner", Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"},
 		"save": {Name: "inner", Salt: "cookie-session"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,6 +141,43 @@ func TestErrorPageOfTheInnerManagerHasNoCookieOfTheOuter(t *testing.T) {
 	}
 }
 
+// Nor does the outer Manager refresh a session that it has read.
+func TestErrorPageOfTheInnerManagerRefreshesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer, inner := newManager(t, session.Options{}), newManager(t, session.Options{Name: "inner"})
+		cookie := visit(t, outer, "", func(s *session.Session) { write(s); s.SetPermanent(true) })
+		time.Sleep(4 * 24 * time.Hour)
+		response := respond(outer.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			visits.Get(session.From(r))
+			inner.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				session.Key[chan int]("x").Set(session.From(r), make(chan int))
+			})).ServeHTTP(w, r)
+		})), cookie)
+		if lines := response.Header["Set-Cookie"]; len(lines) > 0 {
+			t.Errorf("Set-Cookie %q, want none", lines)
+		}
+	})
+}
+
+// An ErrorHandler may want to look at the page that the site has for the error.
+func TestErrorHandlerThatRecordsTheSite(t *testing.T) {
+	var site http.Handler
+	recorder := httptest.NewRecorder()
+	site = newManager(t, session.Options{ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+		site.ServeHTTP(recorder, r)
+		http.Error(w, "recorded", recorder.Code)
+	}}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session.Key[chan int]("x").Set(session.From(r), make(chan int))
+	}))
+	response := respond(site)
+	if recorder.Code != http.StatusInternalServerError {
+		t.Errorf("the site answers the error page with status %d, want 500", recorder.Code)
+	}
+	if response.StatusCode != http.StatusInternalServerError {
+		t.Errorf("status %d, want 500", response.StatusCode)
+	}
+}
+
 // An ErrorHandler that shows its page through the site's own Handler is called once.
 func TestErrorHandlerMayCallTheSite(t *testing.T) {
 	for _, test := range []struct {
@@ -148,10 +186,10 @@ func TestErrorHandlerMayCallTheSite(t *testing.T) {
 		writer func(http.ResponseWriter) http.ResponseWriter
 		status int
 	}{
-		{"the store is down", session.Options{Store: &faulty{onLoad: down}, Salt: "cookie-session"}, nil, 503},
+		{"the store is down", session.Options{Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"}, nil, 503},
 		{"the session is too large", session.Options{}, nil, 500},
-		{"its writer unwraps", session.Options{Store: &faulty{onLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return unwrapping{w} }, 503},
-		{"its writer does not", session.Options{Store: &faulty{onLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return bare{w} }, 503},
+		{"its writer unwraps", session.Options{Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return unwrapping{w} }, 503},
+		{"its writer does not", session.Options{Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"}, func(w http.ResponseWriter) http.ResponseWriter { return bare{w} }, 503},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var site http.Handler
@@ -179,7 +217,7 @@ func TestErrorHandlerMayCallTheSite(t *testing.T) {
 }
 
 func TestFromInErrorHandlerIsEmptyAndNeverSaved(t *testing.T) {
-	for name, opts := range map[string]session.Options{"load": {Store: &faulty{onLoad: down}, Salt: "cookie-session"}, "save": {}} {
+	for name, opts := range map[string]session.Options{"load": {Store: &storetest.Faulty{OnLoad: down}, Salt: "cookie-session"}, "save": {}} {
 		t.Run(name, func(t *testing.T) {
 			var cookies []string
 			if opts.Store != nil {

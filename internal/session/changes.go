@@ -21,8 +21,8 @@ func (s *Session) do(key string, apply func(*state)) {
 	s.remember(key, apply)
 }
 
-// remember notes a change that was made. apply replays it; it is nil if a replay has no
-// need of it. A change that comes after the handler returned, from a goroutine, is
+// remember notes a change that was made. apply repeats it on another state. It is nil for
+// SetOwner and Renew, which set a field of place instead. A change that comes after the handler returned, from a goroutine, is
 // reported at once, because no one will ask later. The session's lock is held.
 func (s *Session) remember(key string, apply func(*state)) {
 	if s.failure != nil {
@@ -36,29 +36,29 @@ func (s *Session) remember(key string, apply func(*state)) {
 	if !slices.Contains(s.changed, key) {
 		s.changed = append(s.changed, key)
 	}
-	if s.record == nil || s.begun || apply == nil { // no one will replay it
+	if s.place == nil || s.begun || apply == nil { // no one will replay it
 		return
 	}
-	journal := s.record.journal
+	journal := s.place.journal
 	if last := len(journal) - 1; last >= 0 && journal[last].key == key {
 		journal[last].apply = append(journal[last].apply, apply)
 		return
 	}
-	s.record.journal = append(journal, change{key, []func(*state){apply}})
+	s.place.journal = append(journal, change{key, []func(*state){apply}})
 }
 
 // forget drops earlier changes of a key that is about to get a value that does not
 // depend on them. The session's lock is held.
 func (s *Session) forget(key string) {
-	if s.record != nil {
-		s.record.journal = slices.DeleteFunc(s.record.journal, func(c change) bool { return c.key == key })
+	if s.place != nil {
+		s.place.journal = slices.DeleteFunc(s.place.journal, func(c change) bool { return c.key == key })
 	}
 }
 
 // replay makes the changes of s on a newer state, which another request saved. The
 // session's lock is held.
 func (s *Session) replay(newer state) {
-	r := s.record
+	r := s.place
 	var replayed []change
 	for len(r.journal) > 0 {
 		c := r.journal[0]
@@ -71,7 +71,7 @@ func (s *Session) replay(newer state) {
 		}
 	}
 	r.journal = replayed
-	if s.record == r { // no Clear came in between
+	if s.place == r { // no Clear came in between
 		s.state = newer
 	}
 }

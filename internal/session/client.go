@@ -22,7 +22,11 @@ func (b *clientSide) open(_ context.Context, value signed, now time.Time) (*Sess
 	s.permanent = takePermanent(values)
 	s.created = takeCreated(values, value.at)
 	s.values = values
-	return s, b.opts.checkAbsolute(s.created, now) // unsign has checked the rest
+	// unsign has checked the lifetime and the idle timeout.
+	if err := b.opts.checkAbsolute(s.created, now); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (b *clientSide) keep(_ context.Context, s *Session, _ time.Time) ([]byte, error) {

@@ -38,7 +38,8 @@ var (
 	ErrNoSecret = errors.New("session: no secret")
 )
 
-// A [Store] returns these, and so does a [Manager] that has one:
+// A [Store] returns these. ErrNotFound also comes from Load and End, and ErrCorrupt from
+// Load:
 var (
 	// ErrNotFound is returned when the store has no such record, or an expired one.
 	ErrNotFound = errors.New("session: not found")
@@ -47,6 +48,10 @@ var (
 	ErrConflict = errors.New("session: saved by another request first")
 	// ErrCorrupt is returned when the store has the record but cannot read it.
 	ErrCorrupt = errors.New("session: corrupt record")
+)
+
+// A [Manager] with a store returns these:
+var (
 	// ErrStore is returned when the store failed or took longer than
 	// [Options.StoreTimeout], or when there is no store.
 	ErrStore = errors.New("session: store failed")

@@ -9,13 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/storetest"
 )
 
 // A Store that fails, conflicts, waits or is full.
@@ -24,7 +24,7 @@ func TestStoreThatFailsIsA503(t *testing.T) {
 	blocks := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, test := range []struct {
 		name           string
-		onLoad, onSave func(context.Context) error
+		OnLoad, OnSave func(context.Context) error
 		want           string
 	}{
 		{"at load", down, nil, "not loaded"}, {"at save", nil, down, "not saved"},
@@ -35,7 +35,7 @@ func TestStoreThatFailsIsA503(t *testing.T) {
 				opts, log := logged()
 				m, store := newStored(t, opts)
 				cookie := signedIn(t, m)
-				store.onLoad, store.onSave = test.onLoad, test.onSave
+				store.OnLoad, store.OnSave = test.OnLoad, test.OnSave
 				handler := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					write(session.From(r))
 					w.Header().Set("X-Success", "yes")
@@ -48,7 +48,7 @@ func TestStoreThatFailsIsA503(t *testing.T) {
 				}
 				checkLog(t, log.String(), 1, "level=ERROR", test.want)
 
-				store.onLoad, store.onSave = nil, nil
+				store.OnLoad, store.OnSave = nil, nil
 				if got := respond(handler, cookie).StatusCode; got != 200 {
 					t.Errorf("status %d after the store recovered, want 200", got)
 				}
@@ -67,7 +67,7 @@ func TestStoreThatFailsAfterAConflictIsErrStore(t *testing.T) {
 	s := load(t, m, cookie)
 	write(s)
 	visit(t, m, cookie, write)
-	store.onLoad = down
+	store.OnLoad = down
 	if err := saveFails(t, m, s, session.ErrStore); errors.Is(err, session.ErrEnded) {
 		t.Errorf("Save: %v, want an error that is not ErrEnded", err)
 	}
@@ -77,7 +77,7 @@ func TestStoreThatAlwaysConflictsIsErrStore(t *testing.T) {
 	m, store := newStored(t, session.Options{StoreTimeout: time.Second})
 	s := load(t, m, signedIn(t, m))
 	write(s)
-	store.onSave = func(context.Context) error { return session.ErrConflict }
+	store.OnSave = func(context.Context) error { return session.ErrConflict }
 	began := time.Now()
 	saveFails(t, m, s, session.ErrStore)
 	if took := time.Since(began); took > 6*time.Second {
@@ -89,10 +89,10 @@ func TestStoreThatAlwaysConflictsIsErrStore(t *testing.T) {
 func TestStoreThatAlwaysConflictsAndIsDeafIsErrStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newStored(t, session.Options{StoreTimeout: time.Second})
-		store.deaf = true
+		store.Deaf = true
 		s := load(t, m, signedIn(t, m))
 		write(s)
-		store.onSave = func(context.Context) error {
+		store.OnSave = func(context.Context) error {
 			time.Sleep(300 * time.Millisecond)
 			return session.ErrConflict
 		}
@@ -105,11 +105,11 @@ func TestStoreThatAlwaysConflictsAndIsDeafIsErrStore(t *testing.T) {
 }
 
 func TestCorruptRecordIsANewSessionAndAnErrorLine(t *testing.T) {
-	for what, corrupt := range map[string]func(*faulty, string){
-		"to the store": func(f *faulty, _ string) {
-			f.onLoad = func(context.Context) error { return fmt.Errorf("bad checksum: %w", session.ErrCorrupt) }
+	for what, corrupt := range map[string]func(*storetest.Faulty, string){
+		"to the store": func(f *storetest.Faulty, _ string) {
+			f.OnLoad = func(context.Context) error { return fmt.Errorf("bad checksum: %w", session.ErrCorrupt) }
 		},
-		"no JSON": func(f *faulty, id string) {
+		"no JSON": func(f *storetest.Faulty, id string) {
 			rec, _ := f.Store.Load(context.Background(), id)
 			rec.Data = []byte("{oops")
 			f.Store.Save(context.Background(), id, rec)
@@ -122,7 +122,7 @@ func TestCorruptRecordIsANewSessionAndAnErrorLine(t *testing.T) {
 			corrupt(store, load(t, m, cookie).ID())
 			response := respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprint(w, visits.Get(session.From(r)))
-				store.onLoad = nil
+				store.OnLoad = nil
 			})), cookie)
 			if response.StatusCode != 200 {
 				t.Errorf("status %d, want 200", response.StatusCode)
@@ -140,8 +140,8 @@ func TestValueThatCannotBeSavedReachesNoStore(t *testing.T) {
 	s := load(t, m)
 	session.Key[float64]("ratio").Set(s, math.NaN())
 	saveFails(t, m, s, session.ErrValue)
-	if store.saves != 0 {
-		t.Errorf("%d saves, want 0", store.saves)
+	if store.Saves != 0 {
+		t.Errorf("%d saves, want 0", store.Saves)
 	}
 }
 
@@ -149,7 +149,7 @@ func TestValueThatCannotBeSavedReachesNoStore(t *testing.T) {
 // So the response is a 500, and not a 503.
 func TestRecordThatTheStoreHasNoRoomForIsA500(t *testing.T) {
 	m, store := newStored(t, session.Options{})
-	store.onSave = func(context.Context) error { return fmt.Errorf("%w: too long", session.ErrValue) }
+	store.OnSave = func(context.Context) error { return fmt.Errorf("%w: too long", session.ErrValue) }
 	response := respond(m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { set(r) })))
 	checkErrorPage(t, response, 500)
 }
@@ -160,7 +160,7 @@ func TestLoginThatFailsKeepsTheSession(t *testing.T) {
 	s := load(t, m, cookie)
 	s.Clear()
 	name.Set(s, "ada")
-	store.onSave = down
+	store.OnSave = down
 	saveFails(t, m, s, session.ErrStore)
 	if got := visits.Get(load(t, m, cookie)); got != 1 {
 		t.Errorf("visits = %d, want 1 of the session before", got)
@@ -175,9 +175,9 @@ func TestRenewThatFailsHalfWayLeavesOneSession(t *testing.T) {
 			cookie := owned(t, m, "ada")
 			s := load(t, m, cookie)
 			change(s)
-			store.onSave = second(errors.New("down"))
-			store.onDelete = func() error { // of the old record; the new one can be deleted
-				store.onDelete = nil
+			store.OnSave = second(errors.New("down"))
+			store.OnDelete = func() error { // of the old record; the new one can be deleted
+				store.OnDelete = nil
 				return errors.New("down")
 			}
 			saveFails(t, m, s, session.ErrStore)
@@ -194,8 +194,8 @@ func TestRenewThatFailsAtOnceKeepsTheSession(t *testing.T) {
 	cookie := signedIn(t, m)
 	s := load(t, m, cookie)
 	s.Renew()
-	store.onSave = func(context.Context) error {
-		store.onSave = nil
+	store.OnSave = func(context.Context) error {
+		store.OnSave = nil
 		return errors.New("full")
 	}
 	saveFails(t, m, s, session.ErrStore)
@@ -209,8 +209,8 @@ func TestRenewThatCannotCleanUpIsErrStore(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	s := load(t, m, signedIn(t, m))
 	s.Renew()
-	store.onSave = second(session.ErrConflict) // another request has just saved the old record
-	store.onDelete = func() error { return errors.New("down") }
+	store.OnSave = second(session.ErrConflict) // another request has just saved the old record
+	store.OnDelete = func() error { return errors.New("down") }
 	saveFails(t, m, s, session.ErrStore)
 }
 
@@ -223,7 +223,7 @@ func TestHangUpStopsALoadAndNotASave(t *testing.T) {
 	visits.Set(s, 2)
 	cancel()
 	canceled := func(ctx context.Context) error { return ctx.Err() }
-	store.onLoad, store.onSave = canceled, canceled
+	store.OnLoad, store.OnSave = canceled, canceled
 
 	_, err := m.Load(request(cookie).WithContext(ctx))
 	if !errors.Is(err, context.Canceled) {
@@ -244,7 +244,7 @@ func TestFailedSaveAfterAHangUpIsLogged(t *testing.T) {
 	opts, log := logged()
 	m, store := newStored(t, opts)
 	cookie := signedIn(t, m)
-	store.onSave = down
+	store.OnSave = down
 	ctx, cancel := context.WithCancel(t.Context())
 	m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		write(session.From(r))
@@ -260,7 +260,7 @@ func TestSavesOfOneSessionQueue(t *testing.T) {
 		cookie := signedIn(t, m)
 		add := func(s *session.Session) { visits.Update(s, func(n int) int { return n + 1 }) }
 		release := make(chan bool)
-		store.onSave = func(context.Context) error { <-release; return nil }
+		store.OnSave = func(context.Context) error { <-release; return nil }
 		results := make(chan error, 3)
 		for range 3 {
 			s := load(t, m, cookie)
@@ -291,8 +291,8 @@ func TestSavesOfOneSessionQueue(t *testing.T) {
 func TestNewSessionsDoNotWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newStored(t, session.Options{})
-		store.onSave = func(context.Context) error {
-			store.onSave = nil
+		store.OnSave = func(context.Context) error {
+			store.OnSave = nil
 			time.Sleep(500 * time.Millisecond)
 			return nil
 		}
@@ -317,7 +317,7 @@ func TestLogoutDoesNotQueue(t *testing.T) {
 		for range 100 {
 			savers = append(savers, load(t, m, cookie))
 		}
-		store.onSave = func(context.Context) error { time.Sleep(50 * time.Millisecond); return nil }
+		store.OnSave = func(context.Context) error { time.Sleep(50 * time.Millisecond); return nil }
 		var group sync.WaitGroup
 		for _, saver := range savers {
 			group.Go(func() {
@@ -350,22 +350,74 @@ func second(err error) func(context.Context) error {
 	}
 }
 
-// checkErrorPage checks that a response is an error page, with nothing of the handler's.
-func checkErrorPage(t *testing.T, response *http.Response, status int) {
-	t.Helper()
-	if response.StatusCode != status {
-		t.Errorf("status %d, want %d", response.StatusCode, status)
+// The store saves, and its response is lost. A program that saves by hand tries again:
+// then the login must still end the session before it.
+func TestLoginIsSavedAgainAfterALostResponse(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	before := owned(t, m, "ada")
+	s := load(t, m, before)
+	logIn(s)
+	store.AfterSave = func() error {
+		store.AfterSave = nil
+		return errors.New("connection reset")
 	}
-	if got := readAll(t, response); strings.Contains(got, "success") {
-		t.Errorf("body %q, want nothing of the handler's", got)
+	saveFails(t, m, s, session.ErrStore)
+	load(t, m, before) // the visitor still has the session before
+	login := sent(t, save(t, m, s))
+	if load(t, m, login).IsNew() {
+		t.Error("the login's cookie opens nothing")
 	}
-	if got := fmt.Sprint(response.Header); strings.Contains(got, "uccess") {
-		t.Errorf("header %s, want nothing of the handler's", got)
+	refused(t, m, before, session.ErrEnded)
+}
+
+func TestRenewWhoseTombstoneIsSavedAndTheResponseLost(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	before := owned(t, m, "ada")
+	s := load(t, m, before)
+	s.Renew()
+	saves := 0
+	store.AfterSave = func() error {
+		if saves++; saves == 2 {
+			return errors.New("connection reset")
+		}
+		return nil
 	}
-	if got := response.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control: %s, want no-store", got)
+	renewed := sent(t, save(t, m, s))
+	if got := visits.Get(load(t, m, renewed)); got != 1 {
+		t.Errorf("visits = %d under the new ID, want 1", got)
 	}
-	if got := sent(t, response.Header); got != "" {
-		t.Errorf("Set-Cookie: %s, want none", got)
+	refused(t, m, before, session.ErrEnded)
+}
+
+// The tombstone cannot be saved, and another request has moved the session: deleting its
+// old record would let it escape.
+func TestEndWhoseTombstoneFailsBesideARenew(t *testing.T) {
+	m, store := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s := load(t, m, cookie)
+	id := s.ID()
+	s.Renew()
+	var renewed string
+	store.OnSave = func(context.Context) error {
+		store.OnSave = nil
+		renewed = sent(t, save(t, m, s))
+		return errors.New("connection reset")
 	}
+	if err := m.End(t.Context(), "ada", id); err != nil {
+		t.Errorf("End: %v, want nil", err)
+	}
+	refused(t, m, renewed, session.ErrNotFound)
+}
+
+// Whatever owner the handler names first, Clear ends the session that was there.
+func TestClearAfterSetOwnerBesideAnotherRequest(t *testing.T) {
+	m, _ := newStored(t, session.Options{})
+	cookie := owned(t, m, "ada")
+	s, other := load(t, m, cookie), load(t, m, cookie)
+	write(other)
+	save(t, m, other)
+	s.SetOwner("bob")
+	s.Clear()
+	save(t, m, s)
+	refused(t, m, cookie, session.ErrNotFound)
 }

@@ -19,10 +19,10 @@ import (
 //
 // Mount what needs no session, such as static files, outside Handler. Mount
 // middleware that may answer in place of a handler outside, too, such as
-// [http.TimeoutHandler] or one that recovers panics. Inside, a time-out would be a
-// successful response to Handler, which would save the session. A handler that has
-// timed out and goes on must not use the header map that it got before: it is the
-// map of the error page.
+// [http.TimeoutHandler] or one that recovers panics. Inside, Handler takes the time-out
+// page for a normal response, and saves the session. If a handler goes on after its
+// response was dropped, it must call Header again: the map that it got before now
+// belongs to the error page.
 //
 // If a request passes the Handler of one Manager twice, the inner Handler does
 // nothing, and the outer one saves the changes of both. That needs a writer with
@@ -51,13 +51,13 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 // serve runs a handler with the session s.
 func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Request, s *Session) {
 	rw := &responseWriter{ResponseWriter: w, manager: m, session: s, before: w.Header().Clone()}
-	r = withSession(r, s)
+	r = withSession(r, s) // a copy, whose body may be replaced
 	if r.Body != nil && r.Body != http.NoBody {
 		rw.body = &body{ReadCloser: r.Body}
 		r.Body = rw.body
 	}
 	rw.request = r
-	defer removeUploads(r, r.MultipartForm)
+	defer removeUploads(r, r.MultipartForm) // the form as it is now, before next runs
 	defer rw.absorbAbort()
 	next.ServeHTTP(rw, r) // if it panics, nothing is saved
 	rw.end()
@@ -71,8 +71,9 @@ func (m *Manager) enclosing(w http.ResponseWriter, r *http.Request) *Session {
 			return outer.session
 		}
 	}
-	// An error page may have a writer that leads nowhere. Any other request with such
-	// a writer is a visit of its own, whose response goes elsewhere.
+	// ErrorHandler may pass a writer without Unwrap. Then the session in the context
+	// shows that this is an error page. Any other request with such a writer, for
+	// example a recorder, is a visit of its own.
 	if s := m.find(r); s != nil && s.failure != nil {
 		return s
 	}
@@ -160,7 +161,7 @@ func (m *Manager) answerError(w http.ResponseWriter, r *http.Request, message st
 		outer.abandon()
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	s := m.newSession(time.Now())
+	s := m.newSession(time.Now(), false)
 	s.failure = err
 	page := &responseWriter{ResponseWriter: w, manager: m, request: r, session: s}
 	m.opts.ErrorHandler(page, withSession(r, s), err)

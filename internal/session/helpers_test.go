@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -15,12 +16,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"example.com/sessions/internal/session"
 	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/session/storetest"
 )
 
 const (
@@ -54,9 +55,9 @@ func newManager(t testing.TB, opts session.Options) *session.Manager {
 }
 
 // newStored returns a manager whose sessions are in the store.
-func newStored(t testing.TB, opts session.Options) (*session.Manager, *faulty) {
+func newStored(t testing.TB, opts session.Options) (*session.Manager, *storetest.Faulty) {
 	t.Helper()
-	store := &faulty{Store: memstore.New()}
+	store := &storetest.Faulty{Store: memstore.New()}
 	opts.Store = store
 	return newManager(t, opts), store
 }
@@ -182,6 +183,15 @@ func sessionsOf(t testing.TB, m *session.Manager, owner string) []session.Record
 	return records
 }
 
+// idsOf returns the IDs of records.
+func idsOf(records []session.Record) []string {
+	var ids []string
+	for _, rec := range records {
+		ids = append(ids, rec.ID)
+	}
+	return ids
+}
+
 // set changes the session of a request.
 func set(r *http.Request) { visits.Set(session.From(r), 1) }
 
@@ -278,8 +288,28 @@ func checkLog(t *testing.T, log string, lines int, parts ...string) {
 	}
 }
 
-// mint makes a cookie's value with any payload. It has a code of its own, so that it
-// does not repeat a mistake of the package.
+// checkErrorPage checks that a response is an error page, with nothing of the handler's.
+func checkErrorPage(t *testing.T, response *http.Response, status int) {
+	t.Helper()
+	if response.StatusCode != status {
+		t.Errorf("status %d, want %d", response.StatusCode, status)
+	}
+	if got := readAll(t, response); strings.Contains(got, "success") {
+		t.Errorf("body %q, want nothing of the handler's", got)
+	}
+	if got := fmt.Sprint(response.Header); strings.Contains(got, "uccess") {
+		t.Errorf("header %s, want nothing of the handler's", got)
+	}
+	if got := response.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control: %s, want no-store", got)
+	}
+	if got := sent(t, response.Header); got != "" {
+		t.Errorf("Set-Cookie: %s, want none", got)
+	}
+}
+
+// mint returns the value of a cookie with any payload. It does not use the package's
+// code, so that it cannot repeat its mistakes.
 func mint(payload string, at time.Time) string {
 	return mintEncoded(base64.RawURLEncoding.EncodeToString([]byte(payload)), at)
 }
@@ -300,92 +330,6 @@ func mintEncoded(payload string, at time.Time) string {
 // "cookie-session".
 func idCookie(name string) string {
 	return name + "=" + mint(strings.Repeat("A2", 13), time.Now())
-}
-
-// faulty is a store that fails, waits or lets something happen when it is told to. It
-// counts its calls.
-type faulty struct {
-	session.Store
-	deaf                bool // it does not look at its context
-	mu                  sync.Mutex
-	loads, saves, lists int
-	onLoad, onSave      func(ctx context.Context) error // before the call; an error replaces it
-	onDelete            func() error                    // instead of the call
-	onList              func(ctx context.Context, owner string) ([]session.Record, error)
-}
-
-func (f *faulty) Load(ctx context.Context, id string) (session.Record, error) {
-	if err := f.before(ctx, &f.loads, f.onLoad); err != nil {
-		return session.Record{}, err
-	}
-	return f.Store.Load(f.context(ctx), id)
-}
-
-func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error {
-	if err := f.before(ctx, &f.saves, f.onSave); err != nil {
-		return err
-	}
-	return f.Store.Save(f.context(ctx), id, rec)
-}
-
-// before counts a call, and calls its hook.
-func (f *faulty) before(ctx context.Context, calls *int, hook func(context.Context) error) error {
-	f.mu.Lock()
-	*calls++
-	f.mu.Unlock()
-	if hook == nil {
-		return nil
-	}
-	return hook(ctx)
-}
-
-func (f *faulty) context(ctx context.Context) context.Context {
-	if f.deaf {
-		return context.WithoutCancel(ctx)
-	}
-	return ctx
-}
-
-func (f *faulty) Delete(ctx context.Context, id string) error {
-	if f.onDelete != nil {
-		return f.onDelete()
-	}
-	return f.Store.Delete(ctx, id)
-}
-
-func (f *faulty) List(ctx context.Context, owner string) ([]session.Record, error) {
-	f.lists++
-	if f.onList != nil {
-		return f.onList(ctx, owner)
-	}
-	return f.Store.List(ctx, owner)
-}
-
-// listInTwoSteps makes the store list as Redis and files do: it looks up which records
-// there are, and then loads each of them.
-func (f *faulty) listInTwoSteps(between func()) {
-	f.onList = func(ctx context.Context, owner string) ([]session.Record, error) {
-		index, err := f.Store.List(ctx, owner)
-		between()
-		var records []session.Record
-		for _, entry := range index {
-			if rec, err := f.Store.Load(ctx, entry.ID); err == nil && rec.Owner == owner {
-				records = append(records, rec)
-			}
-		}
-		return records, err
-	}
-}
-
-// listPart makes the store list at most a hundred records before its time runs out.
-func (f *faulty) listPart() {
-	f.onList = func(ctx context.Context, owner string) ([]session.Record, error) {
-		records, err := f.Store.List(ctx, owner)
-		if err == nil && len(records) > 100 {
-			return records[:100], context.DeadlineExceeded
-		}
-		return records, err
-	}
 }
 
 // down is the hook of a store that is down.

@@ -7,7 +7,7 @@ import (
 
 // Parts is what anyone can read in a cookie, without a secret.
 type Parts struct {
-	Payload   []byte    // what was signed, decompressed: a session's JSON
+	Payload   []byte    // what was signed, decompressed: a session's JSON, or a session ID
 	SignedAt  time.Time // when it was signed
 	Signature string    // as it stands in the cookie, in base64url
 }

@@ -32,7 +32,8 @@ type Manager struct {
 // backend is where sessions are kept: in their cookies (client.go), or in a [Store]
 // (server.go).
 type backend interface {
-	// open returns the session that a cookie carries, or names.
+	// open returns the session that a cookie carries, or names. With [ErrEnded] it
+	// returns a session that knows its tombstone.
 	open(ctx context.Context, value signed, now time.Time) (*Session, error)
 
 	// keep saves s, whose lock is held, and returns the payload of its cookie, nil if
@@ -51,6 +52,7 @@ func New(secret []byte, opts *Options) (*Manager, error) {
 	secrets := append([][]byte{secret}, o.OldSecrets...)
 	o.OldSecrets = nil // so that printing a Manager prints no secret
 	o.setDefaults()
+	// All of the checks run. The first error counts.
 	if err := cmp.Or(checkSecrets(secrets), o.checkCookie(), o.checkPrefix(), o.checkTimes()); err != nil {
 		return nil, fmt.Errorf("session: invalid options: %w", err)
 	}
@@ -73,8 +75,8 @@ func New(secret []byte, opts *Options) (*Manager, error) {
 // The error says why the session had to be new: [ErrSignature], [ErrExpired],
 // [ErrMalformed], [ErrTooLarge] or [ErrDuplicate], and with a store also
 // [ErrNotFound], [ErrCorrupt] or [ErrEnded]. If the request has no cookie, the error
-// is nil. The session can be used in all these cases. Only with [ErrStore] it is
-// nil.
+// is nil. The session can be used in all these cases, but after ErrEnded its changes are
+// dropped unless Clear comes first. Only with [ErrStore] the session is nil.
 //
 // A browser can send several cookies of one name, from several paths or domains, in
 // an order that means nothing (RFC 6265bis, section 5.8.3), and another host of the
@@ -83,16 +85,17 @@ func New(secret []byte, opts *Options) (*Manager, error) {
 func (m *Manager) Load(r *http.Request) (*Session, error) {
 	now := time.Now()
 	cookies := r.CookiesNamed(m.opts.Name)
-	s := m.newSession(now)
-	s.brought = len(cookies) > 0
+	hasCookie := len(cookies) > 0
 	if len(cookies) > maxDuplicates {
-		return s, fmt.Errorf("%w: %d of them", ErrDuplicate, len(cookies))
+		return m.newSession(now, hasCookie), fmt.Errorf("%w: %d of them", ErrDuplicate, len(cookies))
 	}
 	var found *Session
 	var foundIn string
+	var ended *place
 	var refused error
 	for _, c := range cookies {
-		if c.Value == "" || found != nil && c.Value == foundIn {
+		twice := found != nil && c.Value == foundIn
+		if c.Value == "" || twice { // an empty cookie counts as none
 			continue
 		}
 		opened, err := m.open(r.Context(), c, now)
@@ -102,12 +105,10 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 		case err != nil:
 			refused = cmp.Or(refused, err)
 			if errors.Is(err, ErrEnded) {
-				s.record = opened.record
+				ended = opened.place // so that Clear can end the session that it moved to
 			}
 		case found != nil:
-			s = m.newSession(now)
-			s.brought = true
-			return s, fmt.Errorf("%w: two of them are valid", ErrDuplicate)
+			return m.newSession(now, hasCookie), fmt.Errorf("%w: two of them are valid", ErrDuplicate)
 		default:
 			found, foundIn = opened, c.Value
 		}
@@ -115,13 +116,20 @@ func (m *Manager) Load(r *http.Request) (*Session, error) {
 	if found != nil {
 		return found, nil
 	}
+	s := m.newSession(now, hasCookie)
+	if ended != nil {
+		s.place = ended
+	}
 	return s, refused
 }
 
-func (m *Manager) newSession(now time.Time) *Session {
-	s := &Session{manager: m, isNew: true, state: state{values: make(map[string]value), created: now}}
+// newSession returns an empty session. hasCookie says whether the browser has a cookie all
+// the same, which was refused.
+func (m *Manager) newSession(now time.Time, hasCookie bool) *Session {
+	s := &Session{manager: m, isNew: true, hasCookie: hasCookie}
+	s.state = state{values: make(map[string]value), created: now}
 	if m.opts.Store != nil {
-		s.record = new(record)
+		s.place = new(place)
 	}
 	return s
 }
@@ -137,7 +145,7 @@ func (m *Manager) open(ctx context.Context, c *http.Cookie, now time.Time) (*Ses
 	}
 	s, err := m.backend.open(ctx, value, now)
 	if s != nil {
-		s.manager, s.brought, s.oldSecret = m, true, value.old
+		s.manager, s.hasCookie, s.oldSecret = m, true, value.old
 	}
 	return s, err
 }
@@ -148,23 +156,19 @@ func (m *Manager) open(ctx context.Context, c *http.Cookie, now time.Time) (*Ses
 // and [From].
 //
 // If Save fails, with [ErrTooLarge], [ErrValue] or [ErrStore], it has added nothing.
-// It also fails if the response has begun.
+// After ErrStore, the store may have saved the session all the same, so a second Save may
+// repeat an update. Save also fails if the response has begun.
 //
 // A server-side session that another request ended first stays ended: its changes
 // are dropped, with a line in the log, and no cookie is sent.
 func (m *Manager) Save(w http.ResponseWriter, r *http.Request, s *Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.begun {
-		return errBegun
-	}
-	return m.save(w, r, s)
-}
-
-// save is Save for a response that has not begun. The session's lock is held.
-func (m *Manager) save(w http.ResponseWriter, r *http.Request, s *Session) error {
 	if s.failure != nil {
 		return nil // the session of an error page
+	}
+	if s.begun {
+		return errBegun
 	}
 	now := time.Now()
 	if len(s.changed) > 0 || m.refreshDue(s, now) {
@@ -208,7 +212,7 @@ func (m *Manager) write(h http.Header, r *http.Request, s *Session, now time.Tim
 	switch {
 	case errors.Is(err, ErrEnded):
 		// No cookie: one that deletes could delete that of a newer session.
-		m.opts.Logger.InfoContext(r.Context(), "session changes dropped", "reason", err)
+		m.opts.Logger.InfoContext(r.Context(), "session changes dropped", "reason", err, "keys", s.changed)
 	case err != nil:
 		return err
 	case len(s.values) > 0:
@@ -218,10 +222,10 @@ func (m *Manager) write(h http.Header, r *http.Request, s *Session, now time.Tim
 		if err != nil {
 			return err
 		}
-		s.savedAt, s.brought, s.oldSecret = now.Truncate(time.Second), true, false
-	case !s.savedAt.IsZero() || s.cleared && s.brought:
+		s.savedAt, s.hasCookie, s.oldSecret = now.Truncate(time.Second), true, false
+	case !s.savedAt.IsZero() || (s.cleared && s.hasCookie):
 		addCookie(h, m.opts.Name, "", m.opts.attributes(-1))
-		s.savedAt, s.brought = time.Time{}, false
+		s.savedAt, s.hasCookie = time.Time{}, false
 	}
 	return nil
 }

@@ -99,6 +99,28 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// A visitor whose cookie is refused can log out all the same.
+func TestClearDeletesARefusedCookie(t *testing.T) {
+	m := newManager(t, session.Options{})
+	first, second := visit(t, m, "", write), visit(t, m, "", func(s *session.Session) { visits.Set(s, 2) })
+	for name, cookies := range map[string]string{
+		"forged":               first + "x",
+		"signed in the future": "session=" + mint(`{"visits":1}`, time.Now().Add(time.Hour)),
+		"empty":                "session=",
+		"two that are valid":   first + "; " + second,
+		"five of them":         strings.Repeat(first+"; ", 5),
+		"valid and not valid":  first + "; session=bad",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := m.Load(request(cookies)) // TestLoadRefuses checks the error
+			s.Clear()
+			if got := sent(t, save(t, m, s)); got != "session=" {
+				t.Errorf("Set-Cookie: %q, want one that deletes", got)
+			}
+		})
+	}
+}
+
 func TestLoadFindsTheValidCookie(t *testing.T) {
 	m := newManager(t, session.Options{})
 	v := signedIn(t, m)

@@ -44,10 +44,11 @@ type Options struct {
 	// this one and find the visitor signed in, but they cannot post as the visitor.
 	//
 	// With Lax, a visitor whom another site posts back to this one, such as a payment
-	// page, arrives without the session. With http.SameSiteStrictMode, so does a
-	// visitor who follows a link. A page that writes to the session there replaces the
-	// one that the visitor has. Such a page must only read, or first redirect to
-	// itself: the browser sends the cookie with the second request.
+	// page, arrives without the session. With http.SameSiteStrictMode, a visitor who
+	// follows a link from another site arrives without it, too. If the page there
+	// writes to the session, a new session replaces the one that the visitor has. So
+	// such a page must only read, or first redirect to itself: the browser sends the
+	// cookie with the second request.
 	SameSite http.SameSite
 
 	// Partitioned gives a page that is embedded in other sites one cookie for each of

@@ -17,10 +17,10 @@ func (s *Session) SetOwner(owner string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	if s.record == nil {
+	if s.place == nil {
 		return
 	}
-	s.record.owner, s.record.owned = owner, true
+	s.place.owner, s.place.owned = owner, true
 	s.remember("owner", nil)
 }
 
@@ -31,10 +31,10 @@ func (s *Session) ID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	if s.record == nil {
+	if s.place == nil {
 		return ""
 	}
-	return hashID(s.record.sessionID())
+	return hashID(s.place.sessionID())
 }
 
 // Sessions returns the live sessions of an owner, whom [Session.SetOwner] named, in
@@ -56,7 +56,7 @@ func (m *Manager) Sessions(ctx context.Context, owner string) ([]Record, error) 
 }
 
 // End ends one session of an owner, everywhere and at once. id is what [Session.ID]
-// returned; if the session has moved to another ID since, End ends it all the same.
+// returned. If the session moved to another ID less than a minute ago, End follows it.
 // If the owner has no such session, End returns [ErrNotFound], so that no one can
 // end the session of someone else. Any other error is [ErrStore].
 func (m *Manager) End(ctx context.Context, owner, id string) error {
@@ -67,7 +67,7 @@ func (m *Manager) End(ctx context.Context, owner, id string) error {
 	if owner == "" || !isRecordID(id) {
 		return ErrNotFound
 	}
-	return (&pursuit{serverSide: b, logins: true}).endAndDelete(ctx, Record{ID: id, Owner: owner})
+	return (&pursuit{serverSide: b, forOwner: true}).endAndDelete(ctx, Record{ID: id, Owner: owner})
 }
 
 // Revoke ends all sessions of an owner, everywhere and at once, except those whose
@@ -83,29 +83,52 @@ func (m *Manager) Revoke(ctx context.Context, owner string, keep ...string) erro
 	if err != nil || owner == "" {
 		return err
 	}
-	listed := make(map[string]bool) // tombstones that an earlier pass has met
+	// 1. Delete what is listed. 2, 3, …: end what is listed, and follow the tombstones
+	// that no earlier pass has met. Done after a second list that is complete, or when
+	// nothing is found. A list that fails is asked for again while it yields something.
+	metBefore := make(map[string]bool) // tombstones
 	progress := false
 	for pass := 1; ; pass++ {
 		live, tombstones, listErr := b.list(ctx, owner, time.Duration(pass)*m.opts.StoreTimeout)
 		targets := slices.DeleteFunc(live, func(rec Record) bool { return slices.Contains(keep, rec.ID) })
-		tombstones = unseen(tombstones, listed)
-		if pass > 1 || listErr != nil { // for sessions that moved while the list was read: see list
-			targets = append(targets, tombstones...)
-		}
-		if listErr != nil && len(targets) == 0 && !progress {
+		tombstones = unseen(tombstones, metBefore)
+		nothing := len(targets) == 0 && len(tombstones) == 0
+		switch {
+		case listErr == nil && nothing:
+			return nil
+		case listErr != nil && nothing && !progress:
 			return storeError(listErr)
 		}
-		progress = len(targets) > 0
-		p := &pursuit{serverSide: b, logins: true, seen: make(map[string]bool)}
-		for _, rec := range targets {
-			if err := p.endAndDelete(ctx, rec); err != nil && !errors.Is(err, ErrNotFound) {
-				return err
-			}
+		progress = !nothing
+		if err := b.revoke(ctx, pass, targets, tombstones); err != nil {
+			return err
 		}
-		if listErr == nil && (pass > 1 || len(tombstones) == 0) {
+		if listErr == nil && pass > 1 {
 			return nil
 		}
 	}
+}
+
+// revoke ends the sessions that one pass of [Manager.Revoke] has found.
+//
+// The first pass deletes, which is fast. A session that moved while the list was read
+// escapes it (see list), so a later pass follows each session and each tombstone.
+func (b *serverSide) revoke(ctx context.Context, pass int, live, tombstones []Record) error {
+	p := &pursuit{serverSide: b, forOwner: true, seen: make(map[string]bool)}
+	end := p.endAndDelete
+	if pass == 1 {
+		tombstones = nil
+		end = func(ctx context.Context, rec Record) error { return b.delete(ctx, rec.ID) }
+	}
+	for _, rec := range slices.Concat(live, tombstones) {
+		if err := end(ctx, rec); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return storeError(ctx.Err())
+		}
+	}
+	return nil
 }
 
 // serverSide returns the backend with the store, or [ErrStore] if there is none.
@@ -117,15 +140,16 @@ func (m *Manager) serverSide() (*serverSide, error) {
 	return b, nil
 }
 
-// list returns the records of an owner: the live ones, and of the tombstones only ID
-// and owner, the newest first, because it leads to the live record fastest. If the time
-// runs out, list returns what the store has read so far, with the error.
+// list returns the live records of an owner, and of each tombstone only ID and owner:
+// without its Data, its successor is unknown, so end loads it (version 0). Both are sorted
+// newest first, because the newest tombstone is the fewest moves away from the live
+// record. If the time runs out, list returns what the store has read so far, with the
+// error.
 //
 // A store may first look up which records there are, and read them after that. A
 // session that moves to a new ID in between is missing from the list, but the
-// tombstone of its old ID is there, and leads to it. A second list tells which
-// tombstones matter: one that is in the first list, too, leads to a record that was
-// there before the second one began.
+// tombstone of its old ID is there, and leads to it. A tombstone that was in an earlier
+// list can be ignored: its successor was there before the later list began.
 func (b *serverSide) list(ctx context.Context, owner string, limit time.Duration) (live, tombstones []Record, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -142,7 +166,8 @@ func (b *serverSide) list(ctx context.Context, owner string, limit time.Duration
 	return live, tombstones, err
 }
 
-// unseen returns the records that are not in seen, and adds them to it.
+// unseen returns the records that are not in seen, and adds them to it. It changes the
+// slice that it gets.
 func unseen(records []Record, seen map[string]bool) []Record {
 	return slices.DeleteFunc(records, func(rec Record) bool {
 		known := seen[rec.ID]
@@ -158,12 +183,12 @@ func (b *serverSide) live(ctx context.Context, owner string) ([]Record, error) {
 		return live, err
 	}
 	seen := make(map[string]bool)
-	unseen(tombstones, seen)
+	unseen(tombstones, seen) // remember them
 	live, tombstones, err = b.list(ctx, owner, b.opts.StoreTimeout)
 	if err != nil {
 		return nil, err
 	}
-	p := &pursuit{serverSide: b, logins: true, seen: make(map[string]bool)}
+	p := &pursuit{serverSide: b, forOwner: true, seen: make(map[string]bool)}
 	for _, rec := range unseen(tombstones, seen) { // the session moved between the lists
 		moved, err := p.newest(ctx, rec)
 		switch {
@@ -174,7 +199,7 @@ func (b *serverSide) live(ctx context.Context, owner string) ([]Record, error) {
 			return nil, err
 		}
 	}
-	return unseen(live, make(map[string]bool)), nil
+	return unseen(live, make(map[string]bool)), nil // each only once
 }
 
 // newest loads the live record of a session that was under rec.ID, and may have moved

@@ -57,7 +57,7 @@ func TestNoOwnerHasNoSessions(t *testing.T) {
 // Strangers have no owner in common, even if a store lists their sessions together.
 func TestNoOwnerHasNoSessionsEvenIfTheStoreListsSome(t *testing.T) {
 	m, store := newStored(t, session.Options{})
-	store.onList = func(context.Context, string) ([]session.Record, error) {
+	store.OnList = func(context.Context, string) ([]session.Record, error) {
 		return []session.Record{{ID: "a stranger's"}}, nil
 	}
 	if got := sessionsOf(t, m, ""); len(got) != 0 {
@@ -69,7 +69,7 @@ func TestNoOwnerHasNoSessionsEvenIfTheStoreListsSome(t *testing.T) {
 func TestSessionsHaveNoData(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	owned(t, m, "ada")
-	store.onList = func(ctx context.Context, owner string) ([]session.Record, error) {
+	store.OnList = func(ctx context.Context, owner string) ([]session.Record, error) {
 		records, err := store.Store.List(ctx, owner)
 		for i := range records {
 			records[i].Data = []byte("of an older store")
@@ -106,7 +106,7 @@ func TestOwnerThatIsNotUTF8IsRefused(t *testing.T) {
 
 func TestListThatFailsIsErrStore(t *testing.T) {
 	m, store := newStored(t, session.Options{})
-	store.onList = func(ctx context.Context, _ string) ([]session.Record, error) { return nil, down(ctx) }
+	store.OnList = func(ctx context.Context, _ string) ([]session.Record, error) { return nil, down(ctx) }
 	if _, err := m.Sessions(t.Context(), "ada"); !errors.Is(err, session.ErrStore) {
 		t.Errorf("Sessions: %v, want ErrStore", err)
 	}
@@ -119,8 +119,8 @@ func TestEndThatFailsIsErrStore(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	cookie := owned(t, m, "ada")
 	id := load(t, m, cookie).ID()
-	store.onSave = down
-	store.onDelete = func() error { return errors.New("down") }
+	store.OnSave = down
+	store.OnDelete = func() error { return errors.New("down") }
 	if err := m.End(t.Context(), "ada", id); !errors.Is(err, session.ErrStore) {
 		t.Errorf("End: %v, want ErrStore", err)
 	}
@@ -128,7 +128,7 @@ func TestEndThatFailsIsErrStore(t *testing.T) {
 		t.Errorf("Revoke: %v, want ErrStore", err)
 	}
 	load(t, m, cookie)
-	store.onSave = nil
+	store.OnSave = nil
 	if err := m.End(t.Context(), "ada", id); err != nil {
 		t.Errorf("End that cannot delete its tombstone: %v, want nil", err)
 	}
@@ -142,8 +142,8 @@ func TestEndRefusesWhatIsNoID(t *testing.T) {
 			t.Errorf("End(%q): %v, want ErrNotFound", id, err)
 		}
 	}
-	if store.loads != 0 {
-		t.Errorf("%d loads, want 0", store.loads)
+	if store.Loads != 0 {
+		t.Errorf("%d loads, want 0", store.Loads)
 	}
 }
 
@@ -171,8 +171,8 @@ func TestEndBesideRenewEndsTheSession(t *testing.T) {
 	id := s.ID()
 	s.Renew()
 	var renewed string
-	store.onSave = func(context.Context) error {
-		store.onSave = nil
+	store.OnSave = func(context.Context) error {
+		store.OnSave = nil
 		renewed = sent(t, save(t, m, s))
 		return nil
 	}
@@ -208,8 +208,8 @@ func TestEndBesideAChangeEndsTheSession(t *testing.T) {
 	cookie := owned(t, m, "ada")
 	s := load(t, m, cookie)
 	write(s)
-	store.onSave = func(context.Context) error {
-		store.onSave = nil
+	store.OnSave = func(context.Context) error {
+		store.OnSave = nil
 		save(t, m, s)
 		return nil
 	}
@@ -226,7 +226,7 @@ func TestRevokeAndSessionsFindASessionThatMoves(t *testing.T) {
 			m, store := newStored(t, session.Options{})
 			cookie := owned(t, m, "ada")
 			moves := 0
-			store.listInTwoSteps(func() {
+			store.ListInTwoSteps(func() {
 				if moves < 3 {
 					cookie = visit(t, m, cookie, move)
 					moves++
@@ -269,12 +269,13 @@ func TestLogoutCatchesAThiefWhoRenewsAllTheTime(t *testing.T) {
 			m, store := newStored(t, session.Options{})
 			th := &thief{t: t, m: m, cookie: owned(t, m, "ada")}
 			s := load(t, m, th.cookie)
-			store.onSave = func(context.Context) error {
+			escape := func() {
 				if th.renews < 10 {
 					th.renew()
 				}
-				return nil
 			}
+			store.OnSave = func(context.Context) error { escape(); return nil }
+			store.ListInTwoSteps(escape) // Revoke only deletes what its first list has
 			end(t, m, s)
 			if th.renews != 10 {
 				t.Errorf("the thief renewed %d times, want 10", th.renews)
@@ -288,7 +289,7 @@ func TestLogoutCatchesAThiefWhoRenewsAllTheTime(t *testing.T) {
 func TestRevokeAndSessionsReturnBesideAnEndlessThief(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	th := &thief{t: t, m: m, cookie: owned(t, m, "ada")}
-	store.listInTwoSteps(th.renew)
+	store.ListInTwoSteps(th.renew)
 	records := sessionsOf(t, m, "ada")
 	if got, want := idsOf(records), []string{load(t, m, th.cookie).ID()}; !slices.Equal(got, want) {
 		t.Errorf("Sessions = %q, want the newest ID %q", got, want)
@@ -319,7 +320,7 @@ func TestRevokeKeepsTheSessionsThatItNames(t *testing.T) {
 
 func TestRevokeTakesAsManyListsAsItNeeds(t *testing.T) {
 	m, store := newStored(t, session.Options{})
-	store.listPart()
+	store.ListPart()
 	var cookies []string
 	for range 1000 {
 		cookies = append(cookies, owned(t, m, "ada"))
@@ -327,15 +328,15 @@ func TestRevokeTakesAsManyListsAsItNeeds(t *testing.T) {
 	if _, err := m.Sessions(t.Context(), "ada"); !errors.Is(err, session.ErrStore) {
 		t.Errorf("Sessions of a part of the list: %v, want ErrStore", err)
 	}
-	store.lists = 0
+	store.Lists = 0
 	if err := m.Revoke(t.Context(), "ada"); err != nil {
 		t.Fatalf("Revoke: %v, want nil", err)
 	}
 	for _, cookie := range cookies {
 		refused(t, m, cookie, session.ErrNotFound)
 	}
-	if store.lists > 14 {
-		t.Errorf("%d lists for ten parts, want at most 14", store.lists)
+	if store.Lists > 14 {
+		t.Errorf("%d lists for ten parts, want at most 14", store.Lists)
 	}
 }
 
@@ -345,7 +346,7 @@ func TestRevokeGivesALongListMoreTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newStored(t, session.Options{StoreTimeout: 1500 * time.Millisecond})
 		cookie := owned(t, m, "ada")
-		store.onList = func(ctx context.Context, owner string) ([]session.Record, error) {
+		store.OnList = func(ctx context.Context, owner string) ([]session.Record, error) {
 			records, err := store.Store.List(ctx, owner)
 			select {
 			case <-time.After(2 * time.Second):
@@ -365,7 +366,7 @@ func TestRevokeGivesALongListMoreTime(t *testing.T) {
 // same part.
 func TestRevokeThatMakesNoProgressIsErrStore(t *testing.T) {
 	m, store := newStored(t, session.Options{})
-	store.listPart()
+	store.ListPart()
 	var keep []string
 	for range 101 {
 		keep = append(keep, load(t, m, owned(t, m, "ada")).ID())
@@ -389,8 +390,8 @@ func TestRevokeOfManyIsLinear(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("2,000 sessions took %v, want at most 5s", took)
 	}
-	if store.lists > 3 {
-		t.Errorf("%d lists, want at most 3", store.lists)
+	if store.Lists > 3 {
+		t.Errorf("%d lists, want at most 3", store.Lists)
 	}
 	if got, want := idsOf(sessionsOf(t, m, "ada")), []string{keep}; !slices.Equal(got, want) {
 		t.Errorf("left are %q, want %q", got, want)
@@ -425,26 +426,17 @@ func TestSessionEndsInAStoreThatIsFull(t *testing.T) {
 			m, store := newStored(t, session.Options{})
 			cookie := owned(t, m, "ada")
 			late := load(t, m, cookie)
-			store.onSave = down
+			store.OnSave = down
 			end(t, m, cookie)
 			refused(t, m, cookie, session.ErrNotFound)
 
-			store.onSave = nil // a request was in flight
+			store.OnSave = nil // a request was in flight
 			write(late)
 			if got := sent(t, save(t, m, late)); got != "" {
 				t.Errorf("Set-Cookie: %s for a late request, want none", got)
 			}
 		})
 	}
-}
-
-// idsOf returns the IDs of records.
-func idsOf(records []session.Record) []string {
-	var ids []string
-	for _, rec := range records {
-		ids = append(ids, rec.ID)
-	}
-	return ids
 }
 
 // thief renews the session of a cookie as long as that works.

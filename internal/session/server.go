@@ -7,23 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-const (
-	// tombstoneLife is how long a tombstone marks an ended session. Requests that are
-	// in flight when it ends have arrived by then.
-	tombstoneLife = time.Minute
-
-	// login stands in a tombstone before the ID of a session that began with Clear. It
-	// is not the session that ended: a logout leaves it alone.
-	login = "login "
-)
-
-// record is the place of a server-side session in its store.
-type record struct {
+// place is where a store has a server-side session, and what was done to it since.
+type place struct {
 	id       string   // the session ID, a secret of the browser's; "" until it is needed
 	version  int64    // of the record that was loaded or saved, 0 if there is none
 	owner    string   // whose session it is
@@ -35,8 +24,8 @@ type record struct {
 	cookie   cookie   // that the browser has
 }
 
-// cookie is what must be known of the browser's cookie to tell whether it needs
-// another one.
+// cookie describes the cookie that the browser has. needsCookie compares it with the
+// session.
 type cookie struct {
 	id        string
 	permanent bool
@@ -44,24 +33,25 @@ type cookie struct {
 }
 
 // sessionID returns the session ID. A new session gets one when it is first needed.
-func (r *record) sessionID() string {
+func (r *place) sessionID() string {
 	if r.id == "" {
 		r.id = rand.Text()
 	}
 	return r.id
 }
 
-// cleared returns the record of the session that begins with Clear.
-func (r *record) cleared() *record {
+// cleared returns the place of the session that begins with Clear. It is not ended,
+// even if the session before it was.
+func (r *place) cleared() *place {
 	if r.version == 0 {
-		return &record{previous: r.previous}
+		return &place{previous: r.previous}
 	}
-	return &record{previous: Record{ID: hashID(r.id), Owner: r.owner, Version: r.version}}
+	return &place{previous: Record{ID: hashID(r.id), Owner: r.owner, Version: r.version}}
 }
 
 // saved notes that the store has the session under this ID.
-func (r *record) saved(id string, version int64) {
-	*r = record{id: id, version: version, owner: r.owner, cookie: r.cookie}
+func (r *place) saved(id string, version int64) {
+	*r = place{id: id, version: version, owner: r.owner, cookie: r.cookie}
 }
 
 // hashID returns the name of a record. It is in hex, so that it is a safe file name.
@@ -91,7 +81,7 @@ func (b *serverSide) open(ctx context.Context, value signed, now time.Time) (*Se
 	case err != nil:
 		return nil, err
 	case rec.Ended:
-		return &Session{record: &record{ended: true, previous: rec}}, ErrEnded
+		return &Session{place: &place{ended: true, previous: rec}}, ErrEnded
 	}
 	st, err := decodeRecord(rec)
 	if err != nil {
@@ -104,9 +94,9 @@ func (b *serverSide) open(ctx context.Context, value signed, now time.Time) (*Se
 	if err := b.opts.checkAbsolute(rec.Created, now); err != nil {
 		return nil, err
 	}
-	r := &record{id: string(id), version: rec.Version, owner: rec.Owner}
+	r := &place{id: string(id), version: rec.Version, owner: rec.Owner}
 	r.cookie = cookie{r.id, st.permanent, value.at}
-	return &Session{state: st, savedAt: rec.Used, record: r}, nil
+	return &Session{state: st, savedAt: rec.Used, place: r}, nil
 }
 
 // isSessionID reports whether id can be the result of [rand.Text], whose length may
@@ -139,41 +129,59 @@ func decodeRecord(rec Record) (state, error) {
 func (b *serverSide) keep(ctx context.Context, s *Session, now time.Time) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.opts.StoreTimeout)
 	defer cancel()
-	if s.record.version > 0 {
-		leave, err := b.queue.enter(ctx, hashID(s.record.id))
+	if s.place.version > 0 {
+		leave, err := b.queue.enter(ctx, hashID(s.place.id))
 		if err != nil {
 			return nil, storeError(err)
 		}
 		defer leave()
 	}
-	err := b.put(ctx, s, now)
-	for errors.Is(err, ErrConflict) { // another request saved first
-		if err = b.catchUp(ctx, s); err == nil {
-			err = b.put(ctx, s, now)
+	var err error
+	for {
+		r := s.place
+		switch {
+		case r.ended:
+			err = ErrEnded
+		case r.version == 0: // a new session, or what follows a Clear
+			err = b.create(ctx, s, now)
+		case len(s.values) == 0:
+			err = b.remove(ctx, s, now)
+		case r.renew:
+			err = b.move(ctx, s, now)
+		default:
+			if err = b.save(ctx, s, r.id, r.version, now); err == nil {
+				r.saved(r.id, r.version+1)
+			}
+		}
+		if !errors.Is(err, ErrConflict) {
+			break
+		}
+		if err = b.catchUp(ctx, s); err != nil { // another request saved first
+			break
 		}
 	}
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) { // the record was deleted, or has expired
 		err = ErrEnded
 	}
 	if err != nil || !b.needsCookie(s, now) {
 		return nil, err
 	}
-	s.record.cookie = cookie{s.record.id, s.permanent, now}
-	return []byte(s.record.id), nil
+	s.place.cookie = cookie{s.place.id, s.permanent, now}
+	return []byte(s.place.id), nil
 }
 
-// needsCookie reports whether the browser needs a new cookie for s. If it gets none,
-// a response that is in flight for long cannot bring an old ID back.
+// needsCookie reports whether the browser needs a new cookie for s. It gets one only
+// when it needs one, because a slow response could replace a newer ID with an old one.
 func (b *serverSide) needsCookie(s *Session, now time.Time) bool {
-	has := s.record.cookie
-	same := has.id == s.record.id && has.permanent == s.permanent && !s.oldSecret
+	has := s.place.cookie
+	same := has.id == s.place.id && has.permanent == s.permanent && !s.oldSecret
 	aged := s.permanent && now.Sub(has.at) >= b.opts.Lifetime/refreshPart // its Max-Age counts from has.at
 	return !same || aged
 }
 
 // catchUp loads the newer record and replays the changes of s on it.
 func (b *serverSide) catchUp(ctx context.Context, s *Session) error {
-	r := s.record
+	r := s.place
 	rec, err := b.load(ctx, hashID(r.id))
 	if err != nil {
 		return err
@@ -187,37 +195,20 @@ func (b *serverSide) catchUp(ctx context.Context, s *Session) error {
 	if !r.owned {
 		r.owner = rec.Owner
 	}
-	return storeError(ctx.Err())
-}
-
-// put saves s once. It returns [ErrConflict] if another request saved first, and
-// [ErrNotFound] or [ErrEnded] if the session has ended.
-func (b *serverSide) put(ctx context.Context, s *Session, now time.Time) error {
-	r := s.record
-	switch {
-	case r.ended:
-		return ErrEnded
-	case r.version == 0:
-		return b.begin(ctx, s, now)
-	case len(s.values) == 0:
-		return b.remove(ctx, s, now)
-	case r.renew:
-		return b.move(ctx, s, now)
+	if ctx.Err() != nil { // or a store that ignores ctx could keep us here
+		return storeError(ctx.Err())
 	}
-	if err := b.save(ctx, s, r.id, r.version, now); err != nil {
-		return err
-	}
-	r.saved(r.id, r.version+1)
 	return nil
 }
 
-// save stores s under a session ID, in place of the record of this version.
+// save stores s under a session ID, in place of the record of this version. It returns
+// [ErrConflict] if another request saved first, and [ErrNotFound] if the session ended.
 func (b *serverSide) save(ctx context.Context, s *Session, id string, version int64, now time.Time) error {
 	data, err := s.encode(false) // the record says when it began
 	if err != nil {
 		return err
 	}
-	owner := s.record.owner
+	owner := s.place.owner
 	if !utf8.ValidString(owner) {
 		return fmt.Errorf("%w: the owner is not UTF-8", ErrValue)
 	}
@@ -228,23 +219,26 @@ func (b *serverSide) save(ctx context.Context, s *Session, id string, version in
 	}))
 }
 
-// begin saves a session that has no record yet, and ends the one that Clear left. In
+// create saves a session that has no record yet, and ends the one that Clear left. In
 // this order: if the first step fails, the visitor still has the old session.
-func (b *serverSide) begin(ctx context.Context, s *Session, now time.Time) error {
-	r := s.record
+func (b *serverSide) create(ctx context.Context, s *Session, now time.Time) error {
+	r := s.place
 	if len(s.values) == 0 {
 		return b.logOut(ctx, r, now)
 	}
-	if err := b.save(ctx, s, r.sessionID(), 0, now); err != nil {
+	id := r.sessionID()
+	if err := b.save(ctx, s, id, 0, now); err != nil {
+		r.id = "" // the store may have the record all the same: try again with another ID
 		return err
 	}
 	// The tombstone of the old session names the new one, so that Revoke finds it.
-	_, err := (&pursuit{serverSide: b, successor: login + hashID(r.id)}).end(ctx, r.previous, now)
+	_, err := (&pursuit{serverSide: b, successor: login + hashID(id)}).end(ctx, r.previous, now)
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		b.delete(ctx, hashID(r.id))
+		r.id = ""
+		b.delete(ctx, hashID(id)) // if that fails, no cookie opens it, and it expires
 		return err
 	}
-	r.saved(r.id, 1)
+	r.saved(id, 1)
 	return nil
 }
 
@@ -252,7 +246,7 @@ func (b *serverSide) begin(ctx context.Context, s *Session, now time.Time) error
 // [ErrEnded] or [ErrNotFound] if that session had ended already, or had moved to
 // another ID: then the browser may have the cookie of a newer session, which must
 // stay.
-func (b *serverSide) logOut(ctx context.Context, r *record, now time.Time) error {
+func (b *serverSide) logOut(ctx context.Context, r *place, now time.Time) error {
 	if r.previous.ID == "" {
 		return nil // there was nothing, and there is nothing
 	}
@@ -264,26 +258,26 @@ func (b *serverSide) logOut(ctx context.Context, r *record, now time.Time) error
 	if ended != r.previous.ID {
 		return ErrEnded
 	}
-	*r = record{}
+	*r = place{}
 	return nil
 }
 
 // remove ends a session that has no values left.
 func (b *serverSide) remove(ctx context.Context, s *Session, now time.Time) error {
-	r := s.record
+	r := s.place
 	name := hashID(r.id)
 	if err := b.bury(ctx, Record{ID: name, Version: r.version}, "", now); err != nil {
 		return err
 	}
 	b.opts.Store.Delete(ctx, name) // if that fails, the tombstone expires
-	*r = record{}
+	*r = place{}
 	return nil
 }
 
 // move saves s under a new ID, and then ends the old one. In this order: if the
 // second step fails, the visitor still has the old session.
 func (b *serverSide) move(ctx context.Context, s *Session, now time.Time) error {
-	r, id := s.record, rand.Text()
+	r, id := s.place, rand.Text()
 	if err := b.save(ctx, s, id, 0, now); err != nil {
 		return err
 	}
@@ -296,93 +290,6 @@ func (b *serverSide) move(ctx context.Context, s *Session, now time.Time) error 
 	}
 	r.saved(id, 1)
 	return nil
-}
-
-// bury swaps the record rec for a tombstone, if it still has this version. successor
-// is the record to which the session has moved, with login before it if it is that
-// of another session, and "" if there is none.
-func (b *serverSide) bury(ctx context.Context, rec Record, successor string, now time.Time) error {
-	err := storeError(b.opts.Store.Save(ctx, rec.ID, Record{
-		ID: rec.ID, Data: []byte(successor), Owner: rec.Owner, Version: rec.Version,
-		Created: now, Used: now, Expires: now.Add(tombstoneLife), Ended: true,
-	}))
-	if err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrNotFound) {
-		return err
-	}
-	// A store that is full has no room for a tombstone. Then the session ends without
-	// one, and a request that is in flight finds nothing.
-	return storeError(b.opts.Store.Delete(ctx, rec.ID))
-}
-
-// pursuit ends sessions that may move to another ID at the same time: a logout must win
-// over a Renew, and a thief who renews a stolen session in a loop must not escape.
-type pursuit struct {
-	*serverSide
-	successor string          // for the tombstones: see bury
-	logins    bool            // whether to follow to a session that began with Clear
-	seen      map[string]bool // tombstones that were followed already; may be nil
-}
-
-// end ends the session in rec, or under the ID to which it has moved, and leaves a
-// tombstone. It returns the ID of the record that was live, or [ErrNotFound] if none
-// was. A rec of version 0 is loaded first.
-//
-// Following costs one Load for each move, and a move costs the thief a Load and two
-// saves. So end catches up, or its time runs out.
-func (p *pursuit) end(ctx context.Context, rec Record, now time.Time) (id string, err error) {
-	for {
-		if rec.Version > 0 && !rec.Ended {
-			err := p.bury(ctx, rec, p.successor, now)
-			if !errors.Is(err, ErrConflict) {
-				return rec.ID, err
-			}
-		}
-		if rec, err = p.next(ctx, rec); err != nil {
-			return "", err
-		}
-	}
-}
-
-// next loads what became of a record that is not the newest: its newer version, or
-// from a tombstone the record to which the session has moved. It returns
-// [ErrNotFound] if there is none, if someone else owns it now, or if the tombstone was
-// seen before.
-func (p *pursuit) next(ctx context.Context, rec Record) (Record, error) {
-	id := rec.ID
-	if rec.Ended {
-		if p.seen[id] {
-			return Record{}, ErrNotFound
-		}
-		if p.seen != nil {
-			p.seen[id] = true
-		}
-		id = string(rec.Data)
-	}
-	if p.logins {
-		id = strings.TrimPrefix(id, login)
-	}
-	if !isRecordID(id) {
-		return Record{}, ErrNotFound
-	}
-	if err := ctx.Err(); err != nil {
-		return Record{}, storeError(err)
-	}
-	newer, err := p.load(ctx, id)
-	switch {
-	case errors.Is(err, ErrCorrupt): // it opens no session
-		return Record{}, ErrNotFound
-	case err != nil:
-		return Record{}, err
-	case rec.Owner != "" && rec.Owner != newer.Owner:
-		return Record{}, ErrNotFound
-	}
-	return newer, nil
-}
-
-// isRecordID reports whether id can be the result of hashID.
-func isRecordID(id string) bool {
-	b, err := hex.DecodeString(id)
-	return err == nil && len(b) == sha256.Size
 }
 
 // load is [Store.Load] with the errors of this package.
@@ -401,7 +308,10 @@ func (b *serverSide) delete(ctx context.Context, id string) error {
 // storeError returns what a store says about one record as it is, and any other
 // error as [ErrStore].
 func storeError(err error) error {
-	for _, known := range []error{nil, ErrNotFound, ErrConflict, ErrCorrupt, ErrValue} {
+	if err == nil {
+		return nil
+	}
+	for _, known := range []error{ErrNotFound, ErrConflict, ErrCorrupt, ErrValue, ErrStore} {
 		if errors.Is(err, known) {
 			return err
 		}

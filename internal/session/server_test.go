@@ -58,8 +58,8 @@ func TestClientSideAndServerSideCookiesDoNotMix(t *testing.T) {
 	server, store := newStored(t, session.Options{})
 	refused(t, server, signedIn(t, client), session.ErrSignature)
 	refused(t, client, signedIn(t, server), session.ErrSignature)
-	if store.loads != 0 {
-		t.Errorf("%d loads, want 0", store.loads)
+	if store.Loads != 0 {
+		t.Errorf("%d loads, want 0", store.Loads)
 	}
 }
 
@@ -80,8 +80,8 @@ func TestOnlySessionIDsReachTheStore(t *testing.T) {
 	} {
 		refused(t, m, "session="+mint(id, time.Now()), session.ErrMalformed)
 	}
-	if store.loads != 0 {
-		t.Errorf("%d loads, want 0", store.loads)
+	if store.Loads != 0 {
+		t.Errorf("%d loads, want 0", store.Loads)
 	}
 	for _, id := range []string{strings.Repeat("A2", 13), strings.Repeat("Z7", 32)} {
 		refused(t, m, "session="+mint(id, time.Now()), session.ErrNotFound)
@@ -103,8 +103,8 @@ func TestUnknownIDsLeaveNothingInTheStore(t *testing.T) {
 			t.Fatalf("Set-Cookie: %s, want one that deletes, because of Clear", got)
 		}
 	}
-	if store.saves != 0 {
-		t.Errorf("%d saves, want 0", store.saves)
+	if store.Saves != 0 {
+		t.Errorf("%d saves, want 0", store.Saves)
 	}
 	if got := sessionsOf(t, m, "ada"); len(got) != 0 {
 		t.Errorf("Sessions = %v, want none", got)
@@ -115,8 +115,8 @@ func TestStoreIsNotAskedWithoutAValidCookie(t *testing.T) {
 	m, store := newStored(t, session.Options{})
 	load(t, m)
 	refused(t, m, signedIn(t, m)+"x", session.ErrSignature)
-	if store.loads != 0 {
-		t.Errorf("%d loads, want 0", store.loads)
+	if store.Loads != 0 {
+		t.Errorf("%d loads, want 0", store.Loads)
 	}
 }
 
@@ -166,7 +166,7 @@ func TestOldIDBesideABadCookieSetsNoCookie(t *testing.T) {
 func TestOneDeadlineForAllCookiesOfARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, store := newStored(t, session.Options{Salt: "cookie-session", StoreTimeout: time.Second})
-		store.onLoad = func(ctx context.Context) error {
+		store.OnLoad = func(ctx context.Context) error {
 			select {
 			case <-time.After(900 * time.Millisecond):
 				return nil
@@ -245,8 +245,8 @@ func TestReadingSavesOnceATenth(t *testing.T) {
 			visit(t, m, cookie, read)
 			time.Sleep(time.Minute)
 		}
-		if store.saves != 3 {
-			t.Errorf("%d saves in 30 minutes of a timeout of 100, want 3: one that began it and two", store.saves)
+		if store.Saves != 3 {
+			t.Errorf("%d saves in 30 minutes of a timeout of 100, want 3: one that began it and two", store.Saves)
 		}
 	})
 }
@@ -311,11 +311,11 @@ func TestSessionCanBeSavedSeveralTimes(t *testing.T) {
 		visits.Update(s, func(n int) int { return n + 1 })
 		save(t, m, s)
 	}
-	if store.saves != 3 {
-		t.Errorf("%d saves, want 3", store.saves)
+	if store.Saves != 3 {
+		t.Errorf("%d saves, want 3", store.Saves)
 	}
-	if store.loads != 0 {
-		t.Errorf("%d loads, want 0: no other request saved it", store.loads)
+	if store.Loads != 0 {
+		t.Errorf("%d loads, want 0: no other request saved it", store.Loads)
 	}
 	before := s.ID()
 	s.Clear()
@@ -575,14 +575,14 @@ func TestRenewOfANewSessionIsOneSave(t *testing.T) {
 	visits.Set(s, 1)
 	s.Renew()
 	cookie := sent(t, save(t, m, s))
-	if store.saves != 1 {
-		t.Errorf("%d saves, want 1", store.saves)
+	if store.Saves != 1 {
+		t.Errorf("%d saves, want 1", store.Saves)
 	}
 	before := load(t, m, cookie).ID()
 	visits.Set(s, 2)
 	save(t, m, s)
-	if store.saves != 2 {
-		t.Errorf("%d saves after a change, want 2", store.saves)
+	if store.Saves != 2 {
+		t.Errorf("%d saves after a change, want 2", store.Saves)
 	}
 	s = load(t, m, cookie)
 	if got := s.ID(); got != before {

@@ -44,15 +44,16 @@
 //   - client.go: a session that is in its cookie
 //   - options.go: the settings with their defaults, and what [New] refuses
 //   - manager.go: the rules, [Manager.Load] and [Manager.Save]
-//   - handler.go: [Manager.Handler], which calls those two around a handler
+//   - handler.go, writer.go: [Manager.Handler], which calls those two around a
+//     handler, and saves the session before the first byte of the response
 //
 // Leave these for lesson 08, where sessions are in a [Store]: store.go is what
 // someone who writes a store reads, server.go is a session that is in a store,
-// changes.go replays changes, owners.go lists and ends the sessions of a user,
-// and queue.go lets one request save a session at a time.
+// changes.go replays changes, ending.go ends a session, owners.go lists and ends
+// those of a user, and queue.go lets one request at a time save a session.
 //
 // You can skip members.go, which splits a JSON object, and cache.go, which edits
-// Cache-Control. Package example_test.go shows everything in use.
+// Cache-Control. The file example_test.go shows everything in use.
 //
 // # What a client-side session cannot do
 //
@@ -68,8 +69,8 @@
 //   - The session must fit into the 4096 bytes that browsers keep.
 //
 // With [Options.Store] the values stay on the server, and the cookie carries a
-// session ID. Such a session can be ended at once, cannot be rolled back, loses
-// nothing between two tabs, and can be large.
+// session ID. Such a session can be ended at once, cannot be rolled back, keeps the
+// changes of both tabs (and of two Sets of one key the last), and can be large.
 package session
 
 import (
@@ -87,9 +88,9 @@ type Session struct {
 	failure error // not nil in an error page: the session is never saved
 
 	mu        sync.Mutex
-	state               // what is saved
+	state               // what is saved; s.values is s.state.values
 	savedAt   time.Time // when it was last saved; zero if it never was
-	brought   bool      // the request brought a cookie of this name, valid or not
+	hasCookie bool      // the browser has a cookie of this name, valid or not
 	oldSecret bool      // the cookie was signed with an old secret
 	accessed  bool      // read or changed: the response depends on the session
 	declared  bool      // the response's headers say so
@@ -97,7 +98,7 @@ type Session struct {
 	cleared   bool      // Clear was one of the changes
 	begun     bool      // the response has begun: the session cannot be saved any more
 	returned  bool      // the handler has returned
-	record    *record   // its place in a Store (lesson 08); nil for a client-side session
+	place     *place    // where a Store has it (lesson 08); nil for a client-side session
 }
 
 // state is what a session keeps from one request to the next.
@@ -117,7 +118,8 @@ type value struct {
 
 // Clear removes every value, and the session is no longer permanent. If the
 // session is still empty when the response begins, the response asks the browser to
-// delete its cookie, even one that was refused.
+// delete its cookie, even one that was refused. With a [Store] it does not if the session
+// had ended already, because the browser may have the cookie of a newer session.
 //
 // What is set after Clear belongs to a new session, with its own absolute timeout.
 // With a [Store] it also has a new ID and no owner, and it does not depend on what
@@ -129,13 +131,13 @@ func (s *Session) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	nothing := len(s.changed) == 0 && s.savedAt.IsZero() && !s.brought
+	nothing := len(s.changed) == 0 && s.savedAt.IsZero() && !s.hasCookie
 	if nothing {
 		return
 	}
 	s.cleared = true
-	if s.record != nil {
-		s.record = s.record.cleared()
+	if s.place != nil {
+		s.place = s.place.cleared()
 	}
 	now := time.Now()
 	s.do("all keys", func(st *state) { *st = state{values: make(map[string]value), created: now} })
@@ -171,7 +173,9 @@ func (s *Session) IsNew() bool {
 }
 
 // Expires returns when the session expires if no request uses it from now on: the
-// earliest of its lifetime, idle timeout and absolute timeout.
+// earliest of its lifetime, idle timeout and absolute timeout. With a [Store], the
+// browser may delete the cookie of a permanent session up to a tenth of its lifetime
+// earlier.
 func (s *Session) Expires() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,8 +194,8 @@ func (s *Session) Renew() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accessed = true
-	if s.record != nil {
-		s.record.renew = true
+	if s.place != nil {
+		s.place.renew = true
 	}
 	s.remember("session ID", nil)
 }
@@ -228,7 +232,7 @@ func (k Key[T]) Lookup(s *Session) (T, bool) {
 }
 
 // Set stores the value. It is always a change, even if an equal value was there, so
-// it always sends a new cookie. A value that JSON cannot hold, such as a channel or
+// the session is saved, and a client-side session sends a new cookie. A value that JSON cannot hold, such as a channel or
 // NaN, is [ErrValue] when the session is saved.
 func (k Key[T]) Set(s *Session, v T) {
 	// A pointer, because encoding/json calls methods with a pointer receiver, such as
@@ -315,6 +319,13 @@ func (s *Session) replace(name string, old []byte, v value, replay func(*state))
 	s.values[name] = v
 	s.remember(name, replay)
 	return true
+}
+
+// begin notes that the response has begun: the session cannot be saved any more.
+func (s *Session) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun = true
 }
 
 // finish notes that the handler has returned. It returns what was changed since the last

@@ -120,15 +120,15 @@ func (s *signer) unsign(value string, now time.Time, limit time.Duration) (signe
 // valid spelling. The comparison takes constant time: its duration does not depend
 // on how many letters are right, so a forger cannot find them one by one.
 func (s *signer) match(message, signature []byte) int {
-	return slices.IndexFunc(s.macs, func(macs *sync.Pool) bool {
-		return hmac.Equal(signatureOf(message, macs), signature)
+	return slices.IndexFunc(s.macs, func(pool *sync.Pool) bool {
+		return hmac.Equal(signatureOf(message, pool), signature)
 	})
 }
 
 // signatureOf returns the MAC of message as base64url.
-func signatureOf(message []byte, macs *sync.Pool) []byte {
-	mac := macs.Get().(hash.Hash)
-	defer macs.Put(mac)
+func signatureOf(message []byte, pool *sync.Pool) []byte {
+	mac := pool.Get().(hash.Hash)
+	defer pool.Put(mac)
 	mac.Reset()
 	mac.Write(message)
 	return base64url.AppendEncode(nil, mac.Sum(nil))

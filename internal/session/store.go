@@ -46,7 +46,7 @@ type Store interface {
 // ID is not taken for a new visitor's.
 type Record struct {
 	ID      string    // the hash of the session ID, in hex; safe to show
-	Data    []byte    // the values, as JSON; in a tombstone the manager's own
+	Data    []byte    // the values, as JSON; in a tombstone a note that only the manager reads
 	Owner   string    // whose session it is, in UTF-8; "" if no one's
 	Created time.Time // when the session began
 	Used    time.Time // when it was last saved

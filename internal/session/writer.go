@@ -32,7 +32,8 @@ func (w *responseWriter) begin() error {
 		return w.err
 	}
 	w.begun = true
-	w.err = w.save()
+	w.err = w.manager.Save(w.ResponseWriter, w.request, w.session)
+	w.session.begin()
 	if w.err != nil {
 		h := w.ResponseWriter.Header() // remove what the handler added
 		clear(h)
@@ -46,26 +47,18 @@ func (w *responseWriter) begin() error {
 	return nil
 }
 
-// save saves the session for the last time.
-func (w *responseWriter) save() error {
-	w.session.mu.Lock()
-	defer w.session.mu.Unlock()
-	defer func() { w.session.begun = true }()
-	return w.manager.save(w.ResponseWriter, w.request, w.session)
-}
-
 // closeAfterPartOfBody closes the connection after the response if the handler has
 // read only a part of the body, as with [http.MaxBytesReader]. Otherwise the server
 // would first wait for the rest. MaxBytesReader tells the server so itself, but only
 // if it gets the server's own writer.
 func (w *responseWriter) closeAfterPartOfBody() {
-	if w.body != nil && w.body.abandoned() && w.request.ProtoMajor == 1 {
+	if w.body != nil && w.body.partlyRead() && w.request.ProtoMajor == 1 {
 		w.ResponseWriter.Header().Set("Connection", "close")
 	}
 }
 
-// abandon keeps the Handler of another Manager from saving: an error page has no
-// cookies.
+// abandon stops an outer Handler, of another Manager, from saving its session, because an
+// error page must set no cookies. Its changes are lost without a line in the log.
 func (w *responseWriter) abandon() {
 	if w.begun {
 		return
@@ -162,7 +155,7 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {
 		w.begun = true
-		w.logUnsaved("session changed before the connection was hijacked", w.session.abandon())
+		w.logUnsaved("session changed and not saved, because the connection was hijacked", w.session.abandon())
 	}
 	return conn, rw, err
 }
@@ -239,7 +232,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// abandoned reports whether the body was read in part.
-func (b *body) abandoned() bool {
+// partlyRead reports whether the body was read in part.
+func (b *body) partlyRead() bool {
 	return b.begun.Load() && !b.ended.Load()
 }

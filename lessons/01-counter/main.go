@@ -1,10 +1,10 @@
-// Command 01-counter counts a visitor's visits, which takes a secret and a
-// session.
+// Command 01-counter counts how often each visitor opens a page. It needs two
+// things for that: a secret and a session.
 //
 //	go run ./lessons/01-counter
 //
-// Open http://localhost:8080 and reload. Then look at the cookie in the
-// browser's developer tools, and read it: README.md says how.
+// Open http://localhost:8080 and reload the page. Then find the cookie in the
+// browser's developer tools. README.md says how to read it.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// visits is the one value in this lesson's session.
+// visits is the only value in this lesson's session.
 const visits = session.Key[int]("visits")
 
 func main() {
@@ -49,8 +49,11 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// newHandler returns the lesson's site. {$} ends the path: without it, a
-// browser's own request for /favicon.ico would be one more visit.
+// newHandler returns the lesson's site.
+//
+// The {$} in a pattern stands for the end of the path. Without it, index would also
+// answer requests for /favicon.ico. Browsers send those by themselves, and each would
+// be one more visit.
 func newHandler(sessions *session.Manager) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", index)
@@ -58,16 +61,19 @@ func newHandler(sessions *session.Manager) http.Handler {
 	return sessions.Handler(mux)
 }
 
-// index counts a visit. A GET that changes something is an exception, made for
-// a counter that is driven from the address bar: whatever fetches the page, even
-// a browser that does so ahead of time, is a visit.
+// index counts a visit, and shows the count.
+//
+// A GET request should change nothing. This lesson makes an exception, because it is
+// used from the address bar. Every request for the page is a visit, even one that the
+// browser sends ahead of time.
 func index(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	visits.Set(s, visits.Get(s)+1)
 	show(w, fmt.Sprintf("You have visited this page %d times.", visits.Get(s)))
 }
 
-// reset forgets the count. That leaves the session empty, so its cookie goes.
+// reset deletes the count. The session is then empty, so the manager tells the browser
+// to delete the cookie.
 func reset(w http.ResponseWriter, r *http.Request) {
 	visits.Delete(session.From(r))
 	show(w, "Visit count has been reset!")

@@ -33,7 +33,7 @@ func TestResetStartsAgainAndDeletesTheCookie(t *testing.T) {
 	browser.Get("/")
 	browser.Get("/reset").MustShow("Visit count has been reset!")
 	if value := browser.Cookie("/", "counter"); value != "" {
-		t.Errorf("the cookie is still there: %s", value)
+		t.Errorf("after /reset the browser has the cookie %s, want none", value)
 	}
 	browser.Get("/").MustShow("visited this page 1 times")
 }
@@ -42,20 +42,23 @@ func TestSetCookieHasTheSafeAttributes(t *testing.T) {
 	line := webtest.NewBrowser(t, site(t, secret)).Get("/").Header.Get("Set-Cookie")
 	_, attributes, _ := strings.Cut(line, "; ")
 	if want := "Path=/; HttpOnly; SameSite=Lax"; attributes != want {
-		t.Errorf("attributes %q, want %q", attributes, want)
+		t.Errorf("got the attributes %q, want %q", attributes, want)
 	}
 }
 
-func TestAnybodyReadsTheCookie(t *testing.T) {
+func TestAnyoneCanReadTheCookie(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	browser.Get("/")
 	parts, err := session.Inspect(browser.Cookie("/", "counter"))
-	if err != nil || string(parts.Payload) != `{"visits":1}` {
-		t.Errorf("payload %s, %v", parts.Payload, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(parts.Payload), `{"visits":1}`; got != want {
+		t.Errorf("got the payload %s, want %s", got, want)
 	}
 }
 
-func TestNobodyChangesTheCookie(t *testing.T) {
+func TestNoOneCanChangeTheCookie(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	browser.Get("/")
 	_, rest, _ := strings.Cut(browser.Cookie("/", "counter"), ".")
@@ -90,20 +93,20 @@ func TestIconIsNoVisit(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	browser.Get("/")
 	if page := browser.Get("/favicon.ico"); page.Status != 404 {
-		t.Errorf("status %d, want 404", page.Status)
+		t.Errorf("got status %d, want 404", page.Status)
 	}
 	browser.Get("/").MustShow("visited this page 2 times")
 }
 
 func TestShortSecretIsRefused(t *testing.T) {
 	if _, err := session.New([]byte("your_secure_secret_key"), nil); err == nil {
-		t.Error("a secret of 22 bytes was accepted")
+		t.Error("New accepted a secret of 22 bytes, want an error")
 	}
 }
 
 var secret = bytes.Repeat([]byte("s"), 32)
 
-// site is the lesson's handler in a process that has this secret.
+// site returns the lesson's handler, as a process with this secret has it.
 func site(t *testing.T, secret []byte) http.Handler {
 	t.Helper()
 	sessions, err := session.New(secret, &session.Options{Name: "counter"})

@@ -1,10 +1,10 @@
-// Command 02-types stores values of several types in a session, and shows what
-// comes back.
+// Command 02-types stores values of several types in a session, and shows what a later
+// request reads from it.
 //
 //	go run ./lessons/02-types
 //
-// Open http://localhost:8080/store_data, then /show_data, and compare: what went
-// in, what travelled as JSON in the cookie, and what came out.
+// Open http://localhost:8080/store_data, then /show_data. Compare the values that were
+// stored, the JSON in the cookie, and the values that were read.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// What the session holds: the tutorial's five values, and three of our own.
+// The keys of the session: the tutorial's five values, and three of our own.
 const (
 	username        = session.Key[string]("username")
 	userID          = session.Key[int]("user_id")
@@ -36,11 +36,11 @@ const (
 	filling     = session.Key[string]("filling")
 )
 
-// bigOrder is the first whole number that a float64 cannot hold.
+// bigOrder is the smallest positive whole number that a float64 cannot represent.
 const bigOrder = 1<<53 + 1
 
-// preferences travels under the tutorial's names. JSON sees only what is
-// exported, so draft stays behind.
+// preferences is stored under the tutorial's names. encoding/json writes exported
+// fields only, so draft is not stored.
 type preferences struct {
 	Theme         string `json:"theme"`
 	Notifications bool   `json:"notifications"`
@@ -72,9 +72,11 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// newHandler returns the lesson's site. It is driven from the address bar, so a
-// GET changes what is stored, as in the tutorial. From lesson 04 on that takes a
-// button and a POST, as whatever follows links would store things too.
+// newHandler returns the lesson's site.
+//
+// The lesson is used from the address bar, so a GET request changes the session, as in
+// the tutorial. From lesson 04 on, a change needs a button and a POST, because
+// crawlers and browsers follow links by themselves.
 func newHandler(sessions *session.Manager) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", index)
@@ -90,8 +92,8 @@ func index(w http.ResponseWriter, r *http.Request) {
 	show(w, "message", "Store something, then show it")
 }
 
-// storeData stores a value of each type. It clears the session first, so that
-// what the other routes stored is not mixed with it.
+// storeData stores a value of each type. It clears the session first, so that no value
+// of another route remains.
 func storeData(w http.ResponseWriter, r *http.Request) {
 	chosen := preferences{Theme: "dark", Notifications: true, draft: true}
 	now := time.Now()
@@ -108,7 +110,8 @@ func storeData(w http.ResponseWriter, r *http.Request) {
 	show(w, "stored", details{chosen, bigOrder, now})
 }
 
-// storeZeros stores zero values, and two of the tutorial's five not at all.
+// storeZeros stores three zero values. It leaves out the other two of the tutorial's
+// five values.
 func storeZeros(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	s.Clear()
@@ -118,8 +121,8 @@ func storeZeros(w http.ResponseWriter, r *http.Request) {
 	show(w, "message", "Zeros stored in session!")
 }
 
-// storeOld stores what an older release of this program might have left in
-// somebody's browser: the user ID was a text then, and the cart a single one.
+// storeOld stores what an older release of this program might have left in a visitor's
+// browser. In that release the user ID and the cart were strings.
 func storeOld(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	s.Clear()
@@ -129,21 +132,23 @@ func storeOld(w http.ResponseWriter, r *http.Request) {
 	show(w, "message", "Old data stored in session!")
 }
 
-// fill stores as many bytes as asked for, which can be more than a cookie holds.
-// The answer is then an error page, which is what this route is there to show.
-// Anywhere else the limit on what a visitor stores is far below the cookie's.
+// fill stores as many bytes as the request asks for. If they do not fit into a cookie,
+// the response is an error page.
+//
+// This route exists to show that page. Any other handler should limit what a visitor
+// can store to far less than a cookie can hold.
 func fill(w http.ResponseWriter, r *http.Request) {
 	n, err := strconv.Atoi(r.URL.Query().Get("bytes"))
 	if err != nil || n < 0 || n > 10_000 {
-		http.Error(w, "bytes is to be a number from 0 to 10000", http.StatusBadRequest)
+		http.Error(w, "bytes must be a number from 0 to 10000", http.StatusBadRequest)
 		return
 	}
 	filling.Set(session.From(r), strings.Repeat("x", n))
 	show(w, "message", fmt.Sprintf("%d bytes stored in session!", n))
 }
 
-// showData shows what is there. A value that is missing is the zero value of its
-// type, and no failure; slot tells it from a zero that was stored.
+// showData shows the stored values. If a value is missing, Get returns the zero value
+// of its type, and no error. A slot also says whether the value was stored.
 func showData(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	name, number, signedIn := lookup(s, username), lookup(s, userID), lookup(s, authenticated)
@@ -159,7 +164,7 @@ func showData(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// slot is what Lookup returns: a value, and whether it was stored.
+// slot has the two results of Lookup: a value, and whether it was stored.
 type slot[T any] struct {
 	Value T
 	Found bool
@@ -170,7 +175,7 @@ func lookup[T any](s *session.Session, key session.Key[T]) slot[T] {
 	return slot[T]{v, found}
 }
 
-// details are the values to compare, before JSON and after it.
+// details has the values that both pages show, as they are before JSON and after it.
 type details struct {
 	Preferences preferences
 	OrderNumber int64
@@ -182,7 +187,7 @@ var pagesHTML string
 
 var pages = template.Must(template.New("pages").Parse(pagesHTML))
 
-// show writes a page. That a session is too large is in the log already.
+// show writes a page. It does not log ErrTooLarge, because the manager has logged it.
 func show(w http.ResponseWriter, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	err := pages.ExecuteTemplate(w, name, data)

@@ -34,7 +34,7 @@ func TestNothingStoredIsNoFailure(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Get("/show_data")
 	mustShow(t, page, "No session data found!")
 	if line := page.Header.Get("Set-Cookie"); line != "" {
-		t.Errorf("looking sets a cookie: %s", line)
+		t.Errorf("a request that only reads got Set-Cookie: %s, want none", line)
 	}
 }
 
@@ -42,9 +42,12 @@ func TestCookieIsPlainJSON(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/store_data")
 	parts, err := session.Inspect(browser.Cookie("/", "types"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var values map[string]json.RawMessage
-	if err != nil || json.Unmarshal(parts.Payload, &values) != nil {
-		t.Fatalf("payload %s, %v", parts.Payload, err)
+	if err := json.Unmarshal(parts.Payload, &values); err != nil {
+		t.Fatalf("the payload %s is not JSON: %v", parts.Payload, err)
 	}
 	for name, want := range map[string]string{
 		"username":      `"john_doe"`,
@@ -54,9 +57,11 @@ func TestCookieIsPlainJSON(t *testing.T) {
 		"cart_items":    `["item1","item2"]`,
 		"order_number":  `9007199254740993`,
 	} {
-		if got := string(values[name]); got != want {
-			t.Errorf("%s is %s, want %s", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := string(values[name]); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }
 
@@ -77,9 +82,7 @@ func TestUnexportedFieldStaysBehind(t *testing.T) {
 func TestTimeLeavesItsMonotonicClockBehind(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	mustShow(t, browser.Get("/store_data"), " m=")
-	if page := browser.Get("/show_data"); strings.Contains(page.Body, " m=") {
-		t.Errorf("it came along: %s", page.Body)
-	}
+	browser.Get("/show_data").MustNotShow(" m=")
 }
 
 func TestTimeKeepsItsInstantAndNotItsZonesName(t *testing.T) {
@@ -88,13 +91,19 @@ func TestTimeKeepsItsInstantAndNotItsZonesName(t *testing.T) {
 	storedAt.Set(s, before)
 
 	after := storedAt.Get(s)
-	if name, _ := after.Zone(); name == "Office" || !after.Equal(before) || after == before {
-		t.Errorf("%v came back as %v", before, after)
+	if !after.Equal(before) {
+		t.Errorf("got the instant %v, want %v", after, before)
+	}
+	if name, _ := after.Zone(); name == "Office" {
+		t.Errorf("got the zone %q, want one without that name", name)
+	}
+	if after == before {
+		t.Errorf("got %v, which is == to the time before, want one that only Equal finds the same", after)
 	}
 }
 
 func TestMissingIsTheZeroValueAndSaysSo(t *testing.T) {
-	browser := webtest.NewBrowser(t, keep(t, func(s *session.Session) { userID.Set(s, 123) }))
+	browser := webtest.NewBrowser(t, anotherRelease(t, func(s *session.Session) { userID.Set(s, 123) }))
 	browser.Get("/")
 	browser.Handler = site(t)
 	page := browser.Get("/show_data")
@@ -129,7 +138,7 @@ func TestAnotherShapeCountsAsAbsent(t *testing.T) {
 
 func TestNoShapeFails(t *testing.T) {
 	for _, odd := range []any{true, -1, 1e300, "text", []any{1, "two"}, map[string]any{"theme": 1}} {
-		browser := webtest.NewBrowser(t, keep(t, func(s *session.Session) {
+		browser := webtest.NewBrowser(t, anotherRelease(t, func(s *session.Session) {
 			for _, name := range []string{"username", "user_id", "authenticated", "preferences", "cart_items",
 				"order_number", "stored_at", "filling"} {
 				session.Key[any](name).Set(s, odd)
@@ -138,7 +147,7 @@ func TestNoShapeFails(t *testing.T) {
 		browser.Get("/")
 		browser.Handler = site(t)
 		if page := browser.Get("/show_data"); page.Status != 200 {
-			t.Errorf("%v in every value: %d %s", odd, page.Status, page.Body)
+			t.Errorf("every value is %v: got status %d, want 200; the page says: %s", odd, page.Status, page.Text())
 		}
 		browser.Get("/store_data")
 		mustShow(t, browser.Get("/show_data"), "User ID: 123<")
@@ -146,31 +155,33 @@ func TestNoShapeFails(t *testing.T) {
 }
 
 func TestValuesAreEscaped(t *testing.T) {
-	browser := webtest.NewBrowser(t, keep(t, func(s *session.Session) { username.Set(s, "<script>") }))
+	browser := webtest.NewBrowser(t, anotherRelease(t, func(s *session.Session) { username.Set(s, "<script>") }))
 	browser.Get("/")
 	browser.Handler = site(t)
-	if page := browser.Get("/show_data"); !strings.Contains(page.Body, "Username: &lt;script&gt;<") {
-		t.Errorf("not escaped: %s", page.Body)
-	}
+	browser.Get("/show_data").MustShow("Username: &lt;script&gt;<")
 }
 
 func TestThreeThousandBytesFitAndFourDoNot(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	mustShow(t, browser.Get("/fill?bytes=3016"), "3016 bytes stored in session!")
 	if size := len("types") + len(browser.Cookie("/", "types")); size != 4096 {
-		t.Errorf("name and value are %d bytes, want 4096", size)
+		t.Errorf("got a name and value of %d bytes, want 4096", size)
 	}
-	if page := browser.Get("/fill?bytes=3017"); page.Status != 500 {
-		t.Errorf("status %d, want 500", page.Status)
-	}
+	browser.Get("/fill?bytes=3017").MustBe(http.StatusInternalServerError, "")
 }
 
 func TestTooLargeIsAnErrorPageAndChangesNothing(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/store_data")
 	page := browser.Get("/fill?bytes=5000")
-	if page.Status != 500 || page.Body != "Internal Server Error\n" || page.Header.Get("Set-Cookie") != "" {
-		t.Errorf("%d %q, Set-Cookie %q", page.Status, page.Body, page.Header.Get("Set-Cookie"))
+	if page.Status != 500 {
+		t.Errorf("got status %d, want 500", page.Status)
+	}
+	if want := "Internal Server Error\n"; page.Body != want {
+		t.Errorf("got the body %q, want %q", page.Body, want)
+	}
+	if line := page.Header.Get("Set-Cookie"); line != "" {
+		t.Errorf("got Set-Cookie: %s, want none", line)
 	}
 	mustShow(t, browser.Get("/show_data"), "Username: john_doe<")
 }
@@ -183,12 +194,12 @@ func TestLogSaysWhichKeyIsLargeAndNotWhatIsInIt(t *testing.T) {
 	browser.Get("/fill?bytes=5000")
 	for _, want := range []string{"level=ERROR", "session not saved", "of 4096", "filling", "=5002", "username"} {
 		if !strings.Contains(lines.String(), want) {
-			t.Errorf("no %q in %s", want, &lines)
+			t.Errorf("got the log %s, want %q in it", &lines, want)
 		}
 	}
 	for _, value := range []string{"xxx", "john_doe"} {
 		if strings.Contains(lines.String(), value) {
-			t.Errorf("%q is in %s", value, &lines)
+			t.Errorf("got the log %s, want no %q in it", &lines, value)
 		}
 	}
 }
@@ -202,8 +213,10 @@ func TestStoringMakesRoomAgain(t *testing.T) {
 func TestFillIsBounded(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	for _, query := range []string{"", "?bytes=", "?bytes=-1", "?bytes=10001", "?bytes=1e3", "?bytes=99999999999999999999"} {
-		if page := browser.Get("/fill" + query); page.Status != 400 || page.Header.Get("Set-Cookie") != "" {
-			t.Errorf("%s: %d %s", page.Path, page.Status, page.Body)
+		page := browser.Get("/fill" + query)
+		page.MustBe(http.StatusBadRequest, "bytes must be a number from 0 to 10000")
+		if line := page.Header.Get("Set-Cookie"); line != "" {
+			t.Errorf("%s: got Set-Cookie: %s, want none", page.Path, line)
 		}
 	}
 }
@@ -219,24 +232,28 @@ func newSessions(t *testing.T, logger *slog.Logger) *session.Manager {
 	return sessions
 }
 
-// site is the lesson's handler.
+// site returns the lesson's handler.
 func site(t *testing.T) http.Handler {
 	t.Helper()
 	return newHandler(newSessions(t, nil))
 }
 
-// keep is another release of the site: it has the same secret, and stores what
-// set says.
-func keep(t *testing.T, set func(*session.Session)) http.Handler {
+// anotherRelease returns a handler that has the site's secret, and changes the session
+// with set. It stands for another release of the program.
+func anotherRelease(t *testing.T, set func(*session.Session)) http.Handler {
 	t.Helper()
 	return newSessions(t, nil).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		set(session.From(r))
 	}))
 }
 
+// mustShow wants status 200, and want in the body after its entities are decoded.
 func mustShow(t *testing.T, page webtest.Page, want string) {
 	t.Helper()
-	if page.Status != 200 || !strings.Contains(html.UnescapeString(page.Body), want) {
-		t.Errorf("%s: %d %s, want %q", page.Path, page.Status, page.Body, want)
+	if page.Status != 200 {
+		t.Errorf("%s: got status %d, want 200", page.Path, page.Status)
+	}
+	if !strings.Contains(html.UnescapeString(page.Body), want) {
+		t.Errorf("%s: want %q, and the page says: %s", page.Path, want, page.Text())
 	}
 }

@@ -1,10 +1,10 @@
-// Command 03-lifetime shows how long a session lasts, and who sees to it that it
-// ends.
+// Command 03-lifetime shows how long a session lasts. A session can expire in two
+// places: the browser deletes its cookie, or the server refuses it.
 //
 //	go run ./lessons/03-lifetime
 //
-// Open http://localhost:8080, log in either way, close the browser, and look
-// again. With -lifetime 20s nobody has to wait a week for the end.
+// Open http://localhost:8080, log in either way, close the browser, and open the page
+// again. With -lifetime 20s you need not wait a week until the session expires.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// What the session holds. Logging out removes the first two.
+// The keys of the session. Logging out removes the first two.
 const (
 	username = session.Key[string]("username")
 	loggedIn = session.Key[bool]("logged_in")
@@ -56,9 +56,11 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// newHandler returns the lesson's site. It is driven from the address bar, so a
-// GET logs in and out, as in the tutorial, and no password is asked for. Lesson
-// 04 has the password, and buttons that POST.
+// newHandler returns the lesson's site.
+//
+// The lesson is used from the address bar, so a GET request logs in and out, as in the
+// tutorial, and the site asks for no password. Lesson 04 adds the password, and
+// buttons that send a POST.
 func newHandler(sessions *session.Manager) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", index)
@@ -67,7 +69,7 @@ func newHandler(sessions *session.Manager) http.Handler {
 	return sessions.Handler(mux)
 }
 
-// index says which kind of session this is, and when it ends. It only reads.
+// index shows which kind of session this is, and when it expires. It changes nothing.
 func index(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	show(w, "index", map[string]any{
@@ -80,8 +82,11 @@ func index(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// login makes the session permanent, or with ?browser one that ends with the
-// browser. How long permanent is, the whole program shares: it is an option.
+// login logs the visitor in. The session is permanent, or with ?browser one that ends
+// when the browser closes.
+//
+// How long a permanent session lasts is an option of the manager, so it is the same
+// for all sessions.
 func login(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	s.SetPermanent(!r.URL.Query().Has("browser"))
@@ -91,8 +96,9 @@ func login(w http.ResponseWriter, r *http.Request) {
 	show(w, "message", "You are now logged in!")
 }
 
-// logout removes what login set. The count of logins stays, and with it the
-// cookie; ?all removes everything, so the cookie goes.
+// logout removes the values that login set, except the count of logins. The session is
+// not empty then, so the browser keeps its cookie. With ?all, logout removes every
+// value, so the manager tells the browser to delete the cookie.
 func logout(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	if r.URL.Query().Has("all") {

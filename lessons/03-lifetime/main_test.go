@@ -48,18 +48,20 @@ func TestLaterLoginDecidesTheKind(t *testing.T) {
 	browser.Get("/").MustShow("There is no session")
 }
 
-// In a bubble of synctest it is midnight UTC on Saturday, 1 January 2000.
+// A synctest bubble begins at midnight UTC on Saturday, 1 January 2000.
 
-func TestPageSaysWhichKindItIsAndWhenItEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		browser := webtest.NewBrowser(t, site(t))
-		browser.Get("/").MustShow("There is no session")
-		for path, kind := range map[string]string{"/login": "a permanent session", "/login?browser": "a browser session"} {
-			browser.Get(path)
-			browser.Get("/").MustShow(kind)
-			browser.Get("/").MustShow("refuses it after Sat, 08 Jan 2000 00:00:00 UTC")
-		}
-	})
+func TestPageSaysWhichKindItIsAndWhenItExpires(t *testing.T) {
+	for path, kind := range map[string]string{"/login": "a permanent session", "/login?browser": "a browser session"} {
+		t.Run(kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				browser := webtest.NewBrowser(t, site(t))
+				browser.Get("/").MustShow("There is no session")
+				browser.Get(path)
+				browser.Get("/").MustShow(kind)
+				browser.Get("/").MustShow("refuses it after Sat, 08 Jan 2000 00:00:00 UTC")
+			})
+		})
+	}
 }
 
 func TestServerRefusesACookieKeptPastItsTime(t *testing.T) {
@@ -70,14 +72,14 @@ func TestServerRefusesACookieKeptPastItsTime(t *testing.T) {
 
 		time.Sleep(week + time.Second)
 		if value := browser.Cookie("/", "lifetime"); value != "" {
-			t.Errorf("the browser did not honour Max-Age: %s", value)
+			t.Errorf("after Max-Age the browser has the cookie %s, want none", value)
 		}
-		browser.SetCookie("lifetime", kept) // as a browser would that does not care
+		browser.SetCookie("lifetime", kept) // as a client that ignores Max-Age would send it
 		browser.Get("/").MustShow("There is no session")
 	})
 }
 
-func TestCookieHoldsToTheLastSecond(t *testing.T) {
+func TestCookieIsValidToTheLastSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := webtest.NewBrowser(t, site(t))
 		browser.Get("/login?browser")
@@ -92,13 +94,13 @@ func TestBrowserSessionEndsInABrowserThatNeverCloses(t *testing.T) {
 		browser.Get("/login?browser")
 		time.Sleep(week + time.Second)
 		if browser.Cookie("/", "lifetime") == "" {
-			t.Error("the browser dropped the cookie by itself")
+			t.Error("the browser has deleted the cookie, want it to keep a cookie without Max-Age")
 		}
 		browser.Get("/").MustShow("There is no session")
 	})
 }
 
-func TestNobodyMovesTheEnd(t *testing.T) {
+func TestNoOneCanMoveTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := webtest.NewBrowser(t, site(t))
 		browser.Get("/login")
@@ -112,7 +114,7 @@ func TestNobodyMovesTheEnd(t *testing.T) {
 	})
 }
 
-func TestUseMovesTheEndOfAPermanentSession(t *testing.T) {
+func TestUseMovesTheDeadlineOfAPermanentSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := webtest.NewBrowser(t, site(t))
 		browser.Get("/login")
@@ -123,7 +125,7 @@ func TestUseMovesTheEndOfAPermanentSession(t *testing.T) {
 	})
 }
 
-func TestUseLeavesTheEndOfABrowserSession(t *testing.T) {
+func TestUseLeavesTheDeadlineOfABrowserSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := webtest.NewBrowser(t, site(t))
 		browser.Get("/login?browser")
@@ -136,7 +138,7 @@ func TestLookingChangesNothing(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/login")
 	if line := browser.Get("/").Header.Get("Set-Cookie"); line != "" {
-		t.Errorf("looking sets a cookie: %s", line)
+		t.Errorf("a request that only reads got Set-Cookie: %s, want none", line)
 	}
 }
 
@@ -144,7 +146,7 @@ func TestPopLeavesTheOtherValuesAndTheCookie(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/login")
 	browser.Get("/logout").MustShow("You have been logged out!")
-	mustHold(t, browser, `{"_permanent":true,"logins":1}`)
+	mustHavePayload(t, browser, `{"_permanent":true,"logins":1}`)
 	browser.Get("/").MustShow("You are not logged in")
 	browser.Get("/login")
 	browser.Get("/").MustShow("Logins: 2")
@@ -162,7 +164,7 @@ func TestClearLeavesNothing(t *testing.T) {
 }
 
 func TestPopOfTheLastValueDeletesTheCookieToo(t *testing.T) {
-	browser := webtest.NewBrowser(t, keep(t, func(s *session.Session) {
+	browser := webtest.NewBrowser(t, anotherRelease(t, func(s *session.Session) {
 		s.SetPermanent(true)
 		loggedIn.Set(s, true)
 		username.Set(s, "user123")
@@ -187,13 +189,13 @@ func TestLogoutWithoutASessionIsHarmless(t *testing.T) {
 		page := webtest.NewBrowser(t, site(t)).Get(path)
 		page.MustShow("You have been logged out!")
 		if line := page.Header.Get("Set-Cookie"); line != "" {
-			t.Errorf("%s sets a cookie: %s", path, line)
+			t.Errorf("%s: got Set-Cookie: %s, want none", path, line)
 		}
 	}
 }
 
 func TestAnotherShapeIsNotLoggedIn(t *testing.T) {
-	browser := webtest.NewBrowser(t, keep(t, func(s *session.Session) {
+	browser := webtest.NewBrowser(t, anotherRelease(t, func(s *session.Session) {
 		session.Key[string]("logged_in").Set(s, "yes")
 		session.Key[int]("username").Set(s, 123)
 		session.Key[[]string]("logins").Set(s, []string{"monday"})
@@ -216,35 +218,38 @@ func newSessions(t *testing.T) *session.Manager {
 	return sessions
 }
 
-// site is the lesson's handler.
+// site returns the lesson's handler.
 func site(t *testing.T) http.Handler {
 	t.Helper()
 	return newHandler(newSessions(t))
 }
 
-// keep is another release of the site: it has the same secret, and stores what
-// set says.
-func keep(t *testing.T, set func(*session.Session)) http.Handler {
+// anotherRelease returns a handler that has the site's secret, and changes the session
+// with set. It stands for another release of the program.
+func anotherRelease(t *testing.T, set func(*session.Session)) http.Handler {
 	t.Helper()
 	return newSessions(t).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		set(session.From(r))
 	}))
 }
 
-// mustSet checks the attributes of the page's Set-Cookie.
+// mustSet wants these attributes in the page's Set-Cookie.
 func mustSet(t *testing.T, page webtest.Page, want string) {
 	t.Helper()
 	_, attributes, _ := strings.Cut(page.Header.Get("Set-Cookie"), "; ")
 	if attributes != want {
-		t.Errorf("%s: attributes %q, want %q", page.Path, attributes, want)
+		t.Errorf("%s: got the attributes %q, want %q", page.Path, attributes, want)
 	}
 }
 
-// mustHold checks the payload of the browser's cookie.
-func mustHold(t *testing.T, browser *webtest.Browser, want string) {
+// mustHavePayload wants this payload in the browser's cookie.
+func mustHavePayload(t *testing.T, browser *webtest.Browser, want string) {
 	t.Helper()
 	parts, err := session.Inspect(browser.Cookie("/", "lifetime"))
-	if err != nil || string(parts.Payload) != want {
-		t.Errorf("payload %s, %v, want %s", parts.Payload, err, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(parts.Payload); got != want {
+		t.Errorf("got the payload %s, want %s", got, want)
 	}
 }

@@ -1,10 +1,11 @@
-// Command 04-auth lets a visitor log in, shows a dashboard to whoever is logged
-// in, and logs out.
+// Command 04-auth lets a visitor log in and out, and shows a dashboard to visitors who
+// are logged in.
 //
 //	go run ./lessons/04-auth
 //
 // Open http://localhost:8080 and log in as admin, whose password is "password".
-// Try a wrong one first. Copy the cookie before you log out, and put it back.
+// Try a wrong password first. Copy the cookie before you log out, and put it back
+// afterwards.
 package main
 
 import (
@@ -25,8 +26,11 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// username is who is logged in. It is there or it is not, so that there is no
-// second value, such as the tutorial's logged_in, to disagree with it.
+// username is the name of the user who is logged in. If the session has no username, no
+// one is logged in.
+//
+// The tutorial also stores a value logged_in. This lesson does not, because two values
+// can contradict each other.
 const username = session.Key[string]("username")
 
 const (
@@ -58,11 +62,14 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// newHandler returns the lesson's site. CrossOriginProtection answers 403 to a
-// POST from a page of another origin; browsers say with each POST where it comes
-// from. That covers the login form too: otherwise another site could log its
-// visitors in here as somebody else, and read later what they left in that
-// account (login CSRF).
+// newHandler returns the lesson's site.
+//
+// CrossOriginProtection answers a POST from a page of another origin with 403. It can
+// do that because browsers send the page's origin with each POST.
+//
+// The login form needs this protection too. Otherwise another site could log its
+// visitors in here to the attacker's account, and the attacker could later read what
+// they left in that account (login CSRF).
 func newHandler(sessions *session.Manager) http.Handler {
 	logins := newTurns()
 	mux := http.NewServeMux()
@@ -81,8 +88,8 @@ func loginForm(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "login", form{})
 }
 
-// form is the login form: what was typed into it, and what is wrong with that.
-// The password never comes back.
+// form is what the login page shows again: the username that was typed, and the problem
+// with the form. It has no password, so no page ever shows one.
 type form struct{ Username, Problem string }
 
 // readForm reads a posted form before next runs.
@@ -106,7 +113,9 @@ func (t turns) check(ctx context.Context, name, guess string) (ok bool, err erro
 	return ok, err
 }
 
-// login reads PostForm, which holds what came in the body. A password in the
+// login checks the username and the password, and begins a session.
+//
+// It reads PostForm, which has the fields of the request's body only. A password in the
 // address would be in logs and in the browser's history.
 func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	name := r.PostForm.Get("username")
@@ -127,14 +136,18 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := session.From(r)
-	s.Clear() // whatever was there, planted or left behind, is not this user's
+	s.Clear() // an attacker or an earlier visitor may have left values in this session
 	username.Set(s, name)
 	http.Redirect(w, r, "/dashboard", http.StatusSeeOther)
 }
 
-// dashboard is for whoever is logged in and still a user: the signature says that
-// this site once wrote the name, not that the account is there today. With
-// no-store, and with what forget does, the Back button shows nothing after logout.
+// dashboard shows a page to a visitor who is logged in and whose account still exists.
+//
+// It looks the account up with every request, because the signature only proves that
+// this site once wrote the name. The account may have been removed since.
+//
+// After a logout, the Back button must not show this page again. That takes both
+// no-store and the forget handler.
 func dashboard(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	name := username.Get(session.From(r))
@@ -145,35 +158,37 @@ func dashboard(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "dashboard", name)
 }
 
-// logout leaves the session empty, so the browser is told to delete its cookie.
+// logout clears the session. The session is then empty, so the manager tells the
+// browser to delete its cookie.
 func logout(w http.ResponseWriter, r *http.Request) {
 	session.From(r).Clear()
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// forget answers with a stylesheet that has no styles. Whatever no-store says, some
-// browsers keep the page that you leave in memory, and Back would show it after
-// a logout. Clear-Site-Data makes them drop it, if it comes when that page has
-// been left: with the logout's own answer it would be too early, so the login
-// page asks for this.
+// forget sends an empty stylesheet with a Clear-Site-Data header.
+//
+// Some browsers keep the page that you leave in memory, even with no-store, and Back
+// would show it after a logout. Clear-Site-Data makes them delete it. The header works
+// only after the browser has left that page, so the logout's own response would be too
+// early. Therefore the login page loads this stylesheet.
 func forget(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 }
 
-// password is what is kept of a password. Getting from there to the password
-// takes guessing, and each guess takes the rounds: OWASP's number for PBKDF2 with
-// SHA-256 (Password Storage Cheat Sheet). The salt is random, so that equal
-// passwords have unequal hashes.
+// password is what the site stores instead of a password. Someone who steals it must
+// guess the password, and each guess costs as many rounds as a login. The salt is
+// random, so that equal passwords have different hashes.
 type password struct {
 	salt [16]byte
 	hash [32]byte
 }
 
+// rounds is OWASP's number for PBKDF2 with SHA-256 (Password Storage Cheat Sheet).
 const rounds = 600_000
 
-// passwords holds the users. A real site has them in a database.
+// passwords has the users. A real site has them in a database.
 var passwords = map[string]password{
 	"admin": {
 		salt: [...]byte{0x21, 0xed, 0xfe, 0x81, 0xc9, 0xbd, 0x9f, 0x66, 0x3b, 0xc3, 0x07, 0x45, 0x18, 0x44, 0xb6, 0x86},
@@ -184,20 +199,21 @@ var passwords = map[string]password{
 	},
 }
 
-// check reports whether the user has this password. For a name that nobody has
-// it works as long, on an empty entry: an answer that came sooner would tell
-// which names exist.
+// check reports whether the user has this password.
+//
+// If there is no such user, check does the same work on an empty entry, because a
+// faster response would tell which names exist.
 func check(name, guess string) bool {
 	stored, known := passwords[name]
 	return stored.matches(guess) && known
 }
 
-// matches compares in constant time: it does not tell by its time how much of
-// the hash was right.
+// matches reports whether guess is the password. It compares the hashes in constant
+// time: how long that takes does not depend on how much of the hash was right.
 func (p password) matches(guess string) bool {
 	hash, err := pbkdf2.Key(sha256.New, guess, p.salt[:], rounds, len(p.hash))
-	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
-	// as the password without them.
+	// HMAC pads a short key with zero bytes, so a guess that ends with zero bytes would
+	// match the password without them.
 	padded := strings.Contains(guess, "\x00")
 	return err == nil && !padded && subtle.ConstantTimeCompare(hash, p.hash[:]) == 1
 }

@@ -20,7 +20,7 @@ func TestDashboardWithoutSessionGoesToLogin(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	for _, path := range []string{"/dashboard", "/"} {
 		if page := browser.Get(path); page.Path != "/login" {
-			t.Errorf("%s leads to %s", path, page.Path)
+			t.Errorf("%s leads to %s, want /login", path, page.Path)
 		}
 	}
 	page := browser.Send(httptest.NewRequest("GET", webtest.Origin+"/dashboard", nil))
@@ -32,17 +32,15 @@ func TestLoginPageAnnouncesTheDemoAccount(t *testing.T) {
 	page.MustShow("The demo account is <b>admin</b>, its password is <b>password</b>.")
 }
 
-// The tests that take a hash run side by side, as a hash is made to be slow.
+// Tests that hash a password run in parallel, because hashing is made to be slow.
 func TestLoginLeadsToTheDashboard(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, site(t))
 	page := browser.Post("/login", credentials("admin", "password"))
 	page.MustShow("Welcome to your dashboard, admin!")
-	if page.Path != "/dashboard" {
-		t.Errorf("login leads to %s", page.Path)
-	}
+	page.MustBeAt("/dashboard")
 	browser.Get("/dashboard").MustShow("Welcome to your dashboard, admin!")
-	mustHold(t, browser, `{"username":"admin"}`)
+	mustHavePayload(t, browser, `{"username":"admin"}`)
 }
 
 func TestNothingFromBeforeTheLoginSurvivesIt(t *testing.T) {
@@ -54,7 +52,7 @@ func TestNothingFromBeforeTheLoginSurvivesIt(t *testing.T) {
 		s.SetPermanent(true)
 	}))
 	browser.Post("/login", credentials("admin", "password"))
-	mustHold(t, browser, `{"username":"admin"}`)
+	mustHavePayload(t, browser, `{"username":"admin"}`)
 }
 
 func TestWrongLoginShowsTheFormAgain(t *testing.T) {
@@ -63,29 +61,26 @@ func TestWrongLoginShowsTheFormAgain(t *testing.T) {
 	page := browser.Post("/login", credentials("admin", "letmein"))
 	page.MustBe(http.StatusForbidden, "Invalid credentials")
 	page.MustBe(http.StatusForbidden, `value="admin"`)
-	if strings.Contains(page.Body, "letmein") {
-		t.Error("the password came back")
-	}
-	if page.Header.Get("Set-Cookie") != "" {
-		t.Error("a cookie was set")
+	page.MustNotShow("letmein")
+	if line := page.Header.Get("Set-Cookie"); line != "" {
+		t.Errorf("got Set-Cookie: %s, want none", line)
 	}
 }
 
-// A hash takes many milliseconds. Without one, the answer takes microseconds.
-func TestUnknownUserGetsTheSameAnswerForTheSameWork(t *testing.T) {
+// A hash takes many milliseconds. Without one, the response takes microseconds.
+func TestUnknownUserGetsTheSameResponseForTheSameWork(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, site(t))
 	start := time.Now()
-	page := browser.Post("/login", credentials("nobody", "password"))
+	page := browser.Post("/login", credentials("stranger", "password"))
 	if took := time.Since(start); took < 5*time.Millisecond {
-		t.Errorf("answered after %v, which is too soon for %d rounds", took, rounds)
+		t.Errorf("got the response after %v, want at least 5ms, because %d rounds take longer", took, rounds)
 	}
 	page.MustBe(http.StatusForbidden, "Invalid credentials")
-	page.MustBe(http.StatusForbidden, `value="nobody"`)
+	page.MustBe(http.StatusForbidden, `value="stranger"`)
 }
 
 func TestMissingFieldIsNamed(t *testing.T) {
-	browser := webtest.NewBrowser(t, site(t))
 	for body, want := range map[string]string{
 		"password=x":               "The username is missing.",
 		"username=&password=x":     "The username is missing.",
@@ -95,11 +90,14 @@ func TestMissingFieldIsNamed(t *testing.T) {
 		"":                         "The username is missing.",
 		"username=%zz":             "The form is damaged, or too large.",
 	} {
-		post(browser, "/login", strings.NewReader(body)).MustBe(http.StatusBadRequest, want)
+		t.Run("body "+body, func(t *testing.T) {
+			browser := webtest.NewBrowser(t, site(t))
+			post(browser, "/login", strings.NewReader(body)).MustBe(http.StatusBadRequest, want)
+		})
 	}
 }
 
-func TestPasswordInTheAddressDoesNotCount(t *testing.T) {
+func TestPasswordInTheAddressIsIgnored(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Post("/login?username=admin&password=password", nil)
 	page.MustBe(http.StatusBadRequest, "The username is missing.")
 }
@@ -107,60 +105,50 @@ func TestPasswordInTheAddressDoesNotCount(t *testing.T) {
 func TestHugeFormIsRefused(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Post("/login", credentials(strings.Repeat("x", 1<<20), "password"))
 	page.MustBe(http.StatusBadRequest, "The form is damaged, or too large.")
-	if len(page.Body) > 10_000 {
-		t.Errorf("answered with %d bytes", len(page.Body))
+	if got := len(page.Body); got > 10_000 {
+		t.Errorf("got a response of %d bytes, want at most 10000", got)
 	}
 }
 
 func TestTypedHTMLStaysText(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Post("/login", url.Values{"username": {`"><script>alert(1)</script>`}})
-	if strings.Contains(page.Body, "<script") {
-		t.Errorf("the page has a script: %s", page.Body)
-	}
+	page.MustNotShow("<script")
 }
 
-func TestDashboardIsStoredByNobody(t *testing.T) {
+func TestDashboardIsNeverStored(t *testing.T) {
 	page := loggedIn(t).Get("/dashboard")
 	page.MustShow("Welcome")
 	if got := page.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control is %q", got)
+		t.Errorf("got Cache-Control %q, want no-store", got)
 	}
 }
 
-func TestSessionOfARemovedUserIsNobodys(t *testing.T) {
+func TestRemovedUserIsLoggedOut(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.SetCookie("auth", signed(t, func(s *session.Session) { username.Set(s, "left-us") }))
-	if page := browser.Get("/dashboard"); page.Path != "/login" {
-		t.Errorf("a user that was removed sees %s", page.Path)
-	}
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
-func TestForgedSessionIsNobodys(t *testing.T) {
+func TestForgedCookieIsRefused(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.SetCookie("auth", "eyJ1c2VybmFtZSI6ImFkbWluIn0.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w")
-	if page := browser.Get("/dashboard"); page.Path != "/login" {
-		t.Errorf("a forger sees %s", page.Path)
-	}
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
 func TestLogoutDeletesTheCookie(t *testing.T) {
 	browser := loggedIn(t)
-	if page := browser.Post("/logout", nil); page.Path != "/login" {
-		t.Errorf("logout leads to %s", page.Path)
-	}
+	browser.Post("/logout", nil).MustBeAt("/login")
 	if value := browser.Cookie("/", "auth"); value != "" {
-		t.Errorf("the cookie is still there: %s", value)
+		t.Errorf("after logout the browser has the cookie %s, want none", value)
 	}
-	if page := browser.Get("/dashboard"); page.Path != "/login" {
-		t.Errorf("after logout, /dashboard leads to %s", page.Path)
-	}
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
 func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/login").MustShow(`href="/forget.css"`)
 	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
-		t.Errorf("Clear-Site-Data is %s", got)
+		t.Errorf("got Clear-Site-Data %s, want %q", got, "cache")
 	}
 }
 
@@ -170,8 +158,8 @@ func TestLogoutTakesAPost(t *testing.T) {
 	browser.Get("/dashboard").MustShow("Welcome")
 }
 
-// What no client-side session can prevent: the server remembers nothing, so it
-// cannot know that this cookie was given back.
+// No client-side session can prevent this. The server remembers nothing, so it cannot
+// know that the visitor has logged out.
 func TestCopiedCookieStillWorksAfterLogout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := loggedIn(t)
@@ -183,40 +171,42 @@ func TestCopiedCookieStillWorksAfterLogout(t *testing.T) {
 		thief.Get("/dashboard").MustShow("Welcome to your dashboard, admin!")
 
 		time.Sleep(31*24*time.Hour + time.Second)
-		if page := thief.Get("/dashboard"); page.Path != "/login" {
-			t.Errorf("after its lifetime it still opens %s", page.Path)
-		}
+		thief.Get("/dashboard").MustBeAt("/login")
 	})
 }
 
 func TestOtherSitesCannotLogInOrOut(t *testing.T) {
-	browser := loggedIn(t)
 	for _, path := range []string{"/login", "/logout"} {
 		for name, value := range map[string]string{
 			"Sec-Fetch-Site": "cross-site",
 			"Origin":         "https://evil.example",
 		} {
-			r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader(credentials("admin", "password").Encode()))
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			r.Header.Set(name, value)
-			page := browser.Send(r)
-			if page.Status != http.StatusForbidden || page.Header.Get("Set-Cookie") != "" {
-				t.Errorf("%s with %s %s: %d", path, name, value, page.Status)
-			}
+			t.Run(path+" with "+name, func(t *testing.T) {
+				browser := loggedIn(t)
+				body := strings.NewReader(credentials("admin", "password").Encode())
+				r := httptest.NewRequest("POST", webtest.Origin+path, body)
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.Header.Set(name, value)
+				page := browser.Send(r)
+				page.MustBe(http.StatusForbidden, "")
+				if line := page.Header.Get("Set-Cookie"); line != "" {
+					t.Errorf("got Set-Cookie: %s, want none", line)
+				}
+				browser.Get("/dashboard").MustShow("Welcome")
+			})
 		}
 	}
-	browser.Get("/dashboard").MustShow("Welcome")
 }
 
-// HMAC pads a short key with zero bytes, so this would be the same key.
+// HMAC pads a short key with zero bytes, so both passwords would be the same key.
 func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Post("/login", url.Values{"username": {"admin"}, "password": {"password\x00"}})
 	if page.Status != http.StatusForbidden {
-		t.Errorf("the password and a zero byte: status %d, want 403", page.Status)
+		t.Errorf("the password and a zero byte: got status %d, want 403", page.Status)
 	}
 }
 
-// A right login does not wait behind any number of wrong ones.
+// A visitor with the right password must not wait behind any number of wrong logins.
 func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logins := newTurns()
@@ -230,13 +220,13 @@ func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 		mux.HandleFunc("POST /login", readForm(logins.login))
 		page := webtest.NewBrowser(t, manager(t).Handler(mux)).Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
 		if page.Status != http.StatusServiceUnavailable {
-			t.Errorf("status %d, want 503", page.Status)
+			t.Errorf("got status %d, want 503", page.Status)
 		}
 		if got := page.Header.Get("Retry-After"); got == "" {
-			t.Error("the response does not say when to try again")
+			t.Error("the response has no Retry-After, want one")
 		}
 		if got := page.Header.Get("Set-Cookie"); got != "" {
-			t.Errorf("Set-Cookie: %s, want none", got)
+			t.Errorf("got Set-Cookie: %s, want none", got)
 		}
 	})
 }
@@ -248,32 +238,32 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 			logins.hashing <- struct{}{}
 		}
 		ctx, leave := context.WithCancel(t.Context())
-		answers := make(chan bool, 1)
+		results := make(chan bool, 1)
 		go func() {
 			ok, _ := logins.check(ctx, "admin", "password")
-			answers <- ok
+			results <- ok
 		}()
 		synctest.Wait()
-		if len(answers) > 0 {
-			t.Error("the check did not wait")
+		if len(results) > 0 {
+			t.Error("the check returned before it had a turn, want it to wait")
 		}
 		leave()
-		if <-answers {
-			t.Error("a visitor who left was let in")
+		if <-results {
+			t.Error("a visitor who left was logged in, want no login")
 		}
 		for range maxHashing {
 			<-logins.hashing
 		}
-		for range 2 * maxHashing { // each gives its turn back
+		for range 2 * maxHashing { // each check gives its turn back
 			if ok, err := logins.check(t.Context(), "admin", "password"); !ok {
-				t.Errorf("a login with a turn was not let in: %v", err)
+				t.Errorf("the right password with a turn: got %v and error %v, want true", ok, err)
 			}
 		}
 	})
 }
 
-// Visitors who get an answer and do not read it are as many as they like.
-func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
+// Any number of clients can leave their response unread. They keep no turn.
+func TestUnreadResponsesDelayNoOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler, release := site(t), make(chan struct{})
 		defer close(release)
@@ -288,7 +278,7 @@ func TestAnswersThatNobodyReadsHoldNobodyUp(t *testing.T) {
 	})
 }
 
-func TestSlowFormsHoldNobodyUp(t *testing.T) {
+func TestSlowFormsDelayNoOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := site(t)
 		for range maxHashing {
@@ -313,13 +303,14 @@ func manager(t *testing.T) *session.Manager {
 	return sessions
 }
 
+// site returns the lesson's handler.
 func site(t *testing.T) http.Handler {
 	t.Helper()
 	return newHandler(manager(t))
 }
 
-// signed returns a cookie that the site signed, as an older release of it may
-// have done.
+// signed returns a cookie that has the site's signature, as an older release could
+// have sent it. fill sets the values of its session.
 func signed(t *testing.T, fill func(*session.Session)) string {
 	t.Helper()
 	sessions := manager(t)
@@ -335,8 +326,8 @@ func signed(t *testing.T, fill func(*session.Session)) string {
 	return w.Result().Cookies()[0].Value
 }
 
-// loggedIn is the browser of an admin. It takes no password, which would take a
-// hash.
+// loggedIn returns a browser with the session of the user admin. It uses no password,
+// because hashing one is slow.
 func loggedIn(t *testing.T) *webtest.Browser {
 	t.Helper()
 	browser := webtest.NewBrowser(t, site(t))
@@ -348,14 +339,14 @@ func credentials(username, password string) url.Values {
 	return url.Values{"username": {username}, "password": {password}}
 }
 
-// post sends a body that need not be a form.
+// post sends a body, which need not be a form that can be read.
 func post(browser *webtest.Browser, path string, body io.Reader) webtest.Page {
 	r := httptest.NewRequest("POST", webtest.Origin+path, body)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return browser.Send(r)
 }
 
-// unread is an answer that nobody reads until release.
+// unread is a response whose client reads nothing until release is closed.
 type unread struct {
 	http.ResponseWriter
 	release <-chan struct{}
@@ -366,10 +357,14 @@ func (w unread) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func mustHold(t *testing.T, browser *webtest.Browser, want string) {
+// mustHavePayload wants this payload in the browser's cookie.
+func mustHavePayload(t *testing.T, browser *webtest.Browser, want string) {
 	t.Helper()
 	parts, err := session.Inspect(browser.Cookie("/", "auth"))
-	if err != nil || string(parts.Payload) != want {
-		t.Errorf("payload %s, %v, want %s", parts.Payload, err, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(parts.Payload); got != want {
+		t.Errorf("got the payload %s, want %s", got, want)
 	}
 }

@@ -1,10 +1,10 @@
-// Command 05-cart keeps a shopping cart in the session: a value with values
-// inside.
+// Command 05-cart stores a shopping cart in the session. The cart is one value that
+// contains other values.
 //
 //	go run ./lessons/05-cart
 //
-// Open http://localhost:8080, fill the cart and check out. Then put back the
-// cookie from before the order, and order the same cart again.
+// Open http://localhost:8080, fill the cart, copy the cookie and check out. Then put the
+// copy back, and order the same cart again.
 package main
 
 import (
@@ -24,11 +24,11 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// cart is how many of each product, by its ID. Names and prices are not in it:
-// they are the shop's, and looked up whenever they are shown.
+// cart has the quantity of each product, by the product's ID. It has no names and no
+// prices, because those belong to the shop. Each page looks them up in the catalogue.
 const cart = session.Key[map[string]int]("cart")
 
-// lastOrder is what the visitor ordered last.
+// lastOrder is the visitor's last order.
 const lastOrder = session.Key[order]("last_order")
 
 type order struct {
@@ -36,7 +36,7 @@ type order struct {
 	Total  cents `json:"total"`
 }
 
-// maxQuantity is the most that a cart holds of one product.
+// maxQuantity is the maximum quantity of one product in a cart.
 const maxQuantity = 10
 
 func main() {
@@ -64,9 +64,11 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// newHandler returns the lesson's site. What changes the cart is a POST, which
-// no crawler and no image sends. CrossOriginProtection answers 403 to a POST from
-// a page of another origin; browsers say with each POST where it comes from.
+// newHandler returns the lesson's site.
+//
+// Only a POST changes the cart, because crawlers and image tags send GET requests.
+// CrossOriginProtection answers a POST from a page of another origin with 403. It can
+// do that because browsers send the page's origin with each POST.
 func newHandler(sessions *session.Manager) http.Handler {
 	var placed orders
 	mux := http.NewServeMux()
@@ -79,8 +81,8 @@ func newHandler(sessions *session.Manager) http.Handler {
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
 
-// cents is an amount of money. A float64 would make 299.96999999999997 of
-// three times 99.99.
+// cents is an amount of money. It is a whole number, because with float64 three times
+// 99.99 is 299.96999999999997.
 type cents int64
 
 func (c cents) String() string {
@@ -103,8 +105,10 @@ func listProducts(w http.ResponseWriter, r *http.Request) {
 	show(w, r, http.StatusOK, "products", "")
 }
 
-// addToCart looks the ID up as the text that it is. Parsed as a number, "+1" and
-// "01" would be product 1 too.
+// addToCart adds one of a product to the cart.
+//
+// It compares the ID as text. If it parsed the ID as a number, "+1" and "01" would be
+// product 1 too.
 func addToCart(w http.ResponseWriter, r *http.Request) {
 	i := slices.IndexFunc(products, func(p product) bool { return p.ID == r.PathValue("id") })
 	if i < 0 {
@@ -123,7 +127,7 @@ func addToCart(w http.ResponseWriter, r *http.Request) {
 		items = make(map[string]int)
 	}
 	items[p.ID] = n + 1
-	cart.Set(s, items) // items is a copy: without Set the change is lost
+	cart.Set(s, items) // items is a copy, so without Set the change is lost
 	http.Redirect(w, r, "/products", http.StatusSeeOther)
 }
 
@@ -131,7 +135,7 @@ func showCart(w http.ResponseWriter, r *http.Request) {
 	show(w, r, http.StatusOK, "cart", "")
 }
 
-// checkout shows what would be ordered.
+// checkout shows the order that "Place order" would place.
 func checkout(w http.ResponseWriter, r *http.Request) {
 	if readCart(session.From(r)).Count == 0 {
 		http.Redirect(w, r, "/cart", http.StatusSeeOther)
@@ -140,10 +144,11 @@ func checkout(w http.ResponseWriter, r *http.Request) {
 	show(w, r, http.StatusOK, "checkout", "")
 }
 
-// orders stands for the database where a shop keeps its orders. It counts them.
+// orders stands for the database where a shop stores its orders. It only counts them.
 type orders struct{ last atomic.Int64 }
 
-// place orders what is in the cart, and empties it. An empty cart is no order.
+// place orders the items in the cart, and empties the cart. If the cart is empty, it
+// orders nothing.
 func (o *orders) place(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	if c := readCart(s); c.Count > 0 {
@@ -156,9 +161,9 @@ func (o *orders) place(w http.ResponseWriter, r *http.Request) {
 // contents is a cart as pages show it.
 type contents struct {
 	Lines []line // one for each product of the catalogue
-	Count int    // of all pieces
+	Count int    // the sum of all quantities
 	Total cents
-	Gone  []string // the IDs of what is no longer sold
+	Gone  []string // IDs in the cart that are no longer in the catalogue
 }
 
 type line struct {
@@ -167,8 +172,10 @@ type line struct {
 	Total    cents
 }
 
-// readCart checks that the cart still makes sense. Its signature says that this
-// shop wrote it, which may have been weeks ago, in an earlier release.
+// readCart returns the contents of the cart, checked against the catalogue of today.
+//
+// The cookie's signature proves that this shop wrote the cart. An older release may have
+// written it weeks ago.
 func readCart(s *session.Session) contents {
 	var c contents
 	items := cart.Get(s)
@@ -178,14 +185,14 @@ func readCart(s *session.Session) contents {
 		c.Lines = append(c.Lines, l)
 		c.Count += l.Quantity
 		c.Total += l.Total
-		delete(items, p.ID) // from the copy, to see what is left
+		delete(items, p.ID) // items is a copy; the IDs that are left are not in the catalogue
 	}
 	c.Gone = slices.Sorted(maps.Keys(items))
 	return c
 }
 
-// quantity returns the nearest number that a cart may hold. A negative one would
-// make the rest of the order cheaper.
+// quantity returns the nearest quantity that is allowed in a cart. A negative quantity
+// would make the rest of the order cheaper.
 func quantity(stored int) int {
 	return min(max(stored, 0), maxQuantity)
 }
@@ -195,7 +202,7 @@ var pagesHTML string
 
 var pages = template.Must(template.New("pages").Parse(pagesHTML))
 
-// page is what the templates are given.
+// page is the data of the templates.
 type page struct {
 	contents
 	LastOrder order

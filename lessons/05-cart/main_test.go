@@ -39,16 +39,21 @@ func TestCookieHoldsIDsAndQuantitiesOnly(t *testing.T) {
 		add(t, browser, id)
 	}
 	parts, err := session.Inspect(browser.Cookie("/", "cart"))
-	if want := `{"cart":{"1":2,"3":1}}`; err != nil || string(parts.Payload) != want {
-		t.Errorf("payload %s, %v, want %s", parts.Payload, err, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(parts.Payload), `{"cart":{"1":2,"3":1}}`; got != want {
+		t.Errorf("got the payload %s, want %s", got, want)
 	}
 }
 
 func TestAmountsAreExact(t *testing.T) {
 	for amount, want := range map[cents]string{0: "$0.00", 5: "$0.05", 99_99: "$99.99", 3 * 99_99: "$299.97", 1999_98: "$1999.98"} {
-		if got := amount.String(); got != want {
-			t.Errorf("%d cents is %s, want %s", amount, got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := amount.String(); got != want {
+				t.Errorf("%d cents: got %s, want %s", amount, got, want)
+			}
+		})
 	}
 }
 
@@ -63,7 +68,7 @@ func TestUnknownProductIsNotFoundAndNothingIsStored(t *testing.T) {
 		page.MustNotShow("<script")
 	}
 	if value := browser.Cookie("/", "cart"); value != "" {
-		t.Errorf("stored %s", value)
+		t.Errorf("got the cookie %s, want none", value)
 	}
 }
 
@@ -131,10 +136,12 @@ func TestOldCartsAreReadWithCare(t *testing.T) {
 		`null`:                   "Your cart is empty",
 		`{"<script>":1}`:         "Product &lt;script&gt; is no longer sold",
 	} {
-		browser := withCart(t, stored)
-		browser.Get("/cart").MustShow(want)
-		add(t, browser, "2")
-		browser.Get("/cart").MustShow("Smartphone x 1 = $499.99")
+		t.Run(stored, func(t *testing.T) {
+			browser := withCart(t, stored)
+			browser.Get("/cart").MustShow(want)
+			add(t, browser, "2")
+			browser.Get("/cart").MustShow("Smartphone x 1 = $499.99")
+		})
 	}
 }
 
@@ -150,7 +157,7 @@ func TestOrderPageShowsWhatIsOrdered(t *testing.T) {
 	page.MustShow("Laptop x 2 = $1999.98")
 	page.MustShow("Total: $2099.97")
 	page.MustShow("Place order")
-	browser.Get("/cart").MustShow("Laptop x 2") // looking is not ordering
+	browser.Get("/cart").MustShow("Laptop x 2") // the order page has placed no order
 }
 
 func TestPlacingTheOrderEmptiesTheCart(t *testing.T) {
@@ -158,9 +165,7 @@ func TestPlacingTheOrderEmptiesTheCart(t *testing.T) {
 	page := browser.Post("/checkout", nil)
 	page.MustShow("Order 1 is placed, its total is $2099.97. Thank you!")
 	page.MustShow("Your cart is empty")
-	if page.Path != "/cart" {
-		t.Errorf("the order leads to %s", page.Path)
-	}
+	page.MustBeAt("/cart")
 }
 
 func TestEmptyCartIsNoOrder(t *testing.T) {
@@ -171,11 +176,11 @@ func TestEmptyCartIsNoOrder(t *testing.T) {
 	}
 	add(t, browser, "3")
 	browser.Post("/checkout", nil).MustShow("Order 1 is placed")
-	browser.Post("/checkout", nil).MustShow("Order 1 is placed") // still the only one
+	browser.Post("/checkout", nil).MustShow("Order 1 is placed") // and there is no order 2
 }
 
-// What no client-side session can prevent: the server does not remember which
-// cookie it has seen, so the cart from before the order is as good as it was.
+// No client-side session can prevent this. The server does not remember which cookies
+// it has seen, so the cookie from before the order is still valid.
 func TestOlderCookiePlacesTheOrderAgain(t *testing.T) {
 	browser := withCart(t, `{"1":2}`)
 	older := browser.Cookie("/", "cart")
@@ -195,13 +200,14 @@ func manager(t *testing.T) *session.Manager {
 	return sessions
 }
 
+// site returns the lesson's handler.
 func site(t *testing.T) http.Handler {
 	t.Helper()
 	return newHandler(manager(t))
 }
 
-// withCart is a browser whose cookie the shop signed, as an older release of it
-// may have done.
+// withCart returns a browser whose session has this JSON as its cart. The cookie has the
+// shop's signature, as an older release could have sent it.
 func withCart(t *testing.T, stored string) *webtest.Browser {
 	t.Helper()
 	sessions := manager(t)
@@ -219,6 +225,7 @@ func withCart(t *testing.T, stored string) *webtest.Browser {
 	return browser
 }
 
+// add adds one of a product to the browser's cart.
 func add(t *testing.T, browser *webtest.Browser, id string) {
 	t.Helper()
 	browser.Post("/add_to_cart/"+id, nil).MustShow("<h1>Products</h1>")

@@ -1,10 +1,11 @@
-// Command 06-preferences lets a visitor choose how its pages look, and keeps
-// the choice when the browser is closed.
+// Command 06-preferences lets a visitor choose how its pages look. The choice is still
+// there after the browser was closed.
 //
 //	go run ./lessons/06-preferences
 //
-// Open http://localhost:8080, choose, and press Save Preferences. Then close the
-// browser, open it again, and look at http://localhost:8080/styled_page.
+// Open http://localhost:8080, choose a theme and a font size, and press Save
+// Preferences. Then close the browser, open it again, and go to
+// http://localhost:8080/styled_page.
 package main
 
 import (
@@ -21,21 +22,20 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// Preferences is what a visitor chose.
+// Preferences is a visitor's choice.
 type Preferences struct {
 	Theme    string `json:"theme"`     // one of themes
 	FontSize string `json:"font_size"` // one of fontSizes
 }
 
-// preferences is the one value in this lesson's session.
+// preferences is the only value in this lesson's session.
 const preferences = session.Key[Preferences]("preferences")
 
-// defaults is what a visitor sees who has not chosen yet.
+// defaults is the choice of a visitor who has not chosen yet.
 var defaults = Preferences{Theme: "light", FontSize: "medium"}
 
-// themes and fontSizes list every value there is, and pages.html has a class for
-// each. Text that is not listed here is neither stored nor shown, whether it
-// comes from a form or from a cookie.
+// themes and fontSizes list every value that is allowed. pages.html has a class for each
+// of them. Any other text, from a form or from a cookie, is neither stored nor shown.
 var (
 	themes    = []option{{"light", "Light"}, {"dark", "Dark"}}
 	fontSizes = []option{{"small", "Small"}, {"medium", "Medium"}, {"large", "Large"}}
@@ -43,7 +43,8 @@ var (
 
 type option struct{ Value, Label string }
 
-// maxForm is in bytes. The longest form that the page sends has 28.
+// maxForm is the maximum size of a posted form in bytes. The longest form that the page
+// sends has 28.
 const maxForm = 1024
 
 func main() {
@@ -71,10 +72,14 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// newHandler returns the lesson's site. CrossOriginProtection answers 403 to a
-// POST that a browser says comes from another origin. SameSite=Lax alone keeps our
-// cookie out of such a POST, but not the new cookie out of its answer: a form on
-// a stranger's page would choose for our visitor.
+// newHandler returns the lesson's site.
+//
+// CrossOriginProtection answers a POST from a page of another origin with 403. It can
+// do that because browsers send the page's origin with each POST.
+//
+// SameSite=Lax alone is not enough. With it, the browser sends no cookie with such a
+// POST, but it stores the cookie that the response sets. A form on another site could
+// then choose for our visitor.
 func newHandler(sessions *session.Manager) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/preferences", http.StatusSeeOther))
@@ -84,15 +89,17 @@ func newHandler(sessions *session.Manager) http.Handler {
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
 
-// form shows the select boxes, set to what the visitor chose last.
+// form shows the select boxes, set to the visitor's last choice.
 func form(w http.ResponseWriter, r *http.Request) {
 	p := current(session.From(r))
 	showForm(w, http.StatusOK, p, p)
 }
 
-// save stores both choices or neither. The form of our page sends each field once,
-// with a listed value; whatever else arrives was made by hand. Of a field that is
-// sent twice the first value counts, and it is the one that is checked.
+// save stores the theme and the font size. If one of them is not listed, it stores
+// neither.
+//
+// The form of our page sends each field once, with a listed value. Someone made any
+// other form by hand. If a field is sent twice, save checks and stores its first value.
 func save(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
@@ -110,19 +117,23 @@ func save(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/styled_page", http.StatusSeeOther)
 }
 
-// styledPage is any page of the site: it looks as the visitor chose.
+// styledPage shows a page in the theme and font size that the visitor chose. It stands
+// for every page of a site.
 func styledPage(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "styled_page", current(session.From(r)))
 }
 
-// current returns what the visitor chose, as far as it is still offered. A good
-// signature says that the cookie was written with our secret, not by which
-// release: an older one may have had another list, or another struct.
+// current returns the visitor's choice. A value that is no longer listed is replaced by
+// the default.
+//
+// A valid signature proves that the cookie was written with our secret. It does not
+// tell which release wrote it. An older release may have had other lists, or another
+// struct.
 func current(s *session.Session) Preferences {
 	return preferences.Get(s).orElse(defaults)
 }
 
-// orElse returns p, with the value of other for each that is not listed.
+// orElse returns p. Each value of p that is not listed is replaced by the value of other.
 func (p Preferences) orElse(other Preferences) Preferences {
 	if !offers(themes, p.Theme) {
 		p.Theme = other.Theme
@@ -142,10 +153,11 @@ type field struct {
 	Name, Label string
 	Options     []option
 	Chosen      string
-	Refused     bool // what was sent is no option
+	Refused     bool // the value that was sent is not in Options
 }
 
-// showForm shows the form, and where shown differs from what was sent, why.
+// showForm shows the form with the values of shown. Where shown differs from sent, the
+// form says that the value was refused, and why.
 func showForm(w http.ResponseWriter, status int, shown, sent Preferences) {
 	show(w, status, "preferences", []field{
 		{"theme", "Theme", themes, shown.Theme, sent.Theme != shown.Theme},

@@ -22,9 +22,7 @@ func TestDefaultsAreLightAndMedium(t *testing.T) {
 func TestChoicesChangeThePage(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	page := browser.Post("/preferences", choose("dark", "large"))
-	if page.Path != "/styled_page" {
-		t.Errorf("Save Preferences leads to %s", page.Path)
-	}
+	page.MustBeAt("/styled_page")
 	page.MustShow("This page is displayed with your chosen theme (dark) and font size (large).")
 	mustLook(t, page, "dark", "large")
 }
@@ -70,8 +68,11 @@ func TestTheStylesheetIsTheSameForEveryChoice(t *testing.T) {
 	}
 	want := style(browser.Get("/styled_page"))
 	got := style(browser.Post("/preferences", choose("dark", "large")))
-	if got == "" || got != want {
-		t.Errorf("dark and large have another stylesheet: %s", got)
+	if want == "" {
+		t.Fatal("the page has no stylesheet, want one")
+	}
+	if got != want {
+		t.Errorf("dark and large: got the stylesheet %q, want %q", got, want)
 	}
 }
 
@@ -85,13 +86,14 @@ func TestTheSystemsDarkModeDoesNotOverrideTheChoice(t *testing.T) {
 func TestPostIsAnsweredBySeeOther(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	page := browser.Send(post("/preferences", "theme=dark&font_size=large"))
-	if page.Status != 303 || page.Header.Get("Location") != "/styled_page" {
-		t.Errorf("%d to %q, want 303 to /styled_page", page.Status, page.Header.Get("Location"))
+	page.MustBe(http.StatusSeeOther, "")
+	if got, want := page.Header.Get("Location"), "/styled_page"; got != want {
+		t.Errorf("got Location %q, want %q", got, want)
 	}
 }
 
-// The visitor has chosen dark and small before. Where the form still says so, it
-// also has to say why; the choice that was fine is kept.
+// The visitor chose dark and small before. If a value is refused, the form shows the
+// earlier one and must say why. A value that is listed stays as it was sent.
 func TestWhatIsNotOfferedIsRefusedAndNotStored(t *testing.T) {
 	const script = "<script>alert(1)</script>"
 	for _, test := range []struct {
@@ -119,16 +121,16 @@ func TestWhatIsNotOfferedIsRefusedAndNotStored(t *testing.T) {
 			page := browser.Post("/preferences", test.form)
 			mustRefuse(t, page)
 			mustSelect(t, page, test.theme, test.size)
-			if strings.Contains(page.Body, "Theme must be one of: Light, Dark.") != (test.theme == "dark") {
-				t.Errorf("the page is wrong about the theme: %s", page.Body)
+			const themeProblem = "Theme must be one of: Light, Dark."
+			if got, want := strings.Contains(page.Body, themeProblem), test.theme == "dark"; got != want {
+				t.Errorf("the page says %q: got %v, want %v", themeProblem, got, want)
 			}
-			if strings.Contains(page.Body, "Font Size must be one of: Small, Medium, Large.") != (test.size == "small") {
-				t.Errorf("the page is wrong about the size: %s", page.Body)
+			const sizeProblem = "Font Size must be one of: Small, Medium, Large."
+			if got, want := strings.Contains(page.Body, sizeProblem), test.size == "small"; got != want {
+				t.Errorf("the page says %q: got %v, want %v", sizeProblem, got, want)
 			}
 			for _, sent := range []string{"purple", "999px", "<script", "LARGE"} {
-				if strings.Contains(page.Body, sent) {
-					t.Errorf("the page repeats %s: %s", sent, page.Body)
-				}
+				page.MustNotShow(sent)
 			}
 			mustLook(t, browser.Get("/styled_page"), "dark", "small")
 		})
@@ -140,7 +142,7 @@ func TestValuesInTheAddressAreNotTheForms(t *testing.T) {
 	mustRefuse(t, browser.Post("/preferences?theme=dark&font_size=large", nil))
 }
 
-func TestOfARepeatedFieldTheFirstValueCounts(t *testing.T) {
+func TestOfARepeatedFieldTheFirstValueIsUsed(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	for _, second := range []string{"light", "purple"} {
 		page := browser.Post("/preferences", url.Values{"theme": {"dark", second}, "font_size": {"large"}})
@@ -158,7 +160,7 @@ func TestAFormThatCannotBeReadIsRefused(t *testing.T) {
 		page := browser.Send(post("/preferences", body))
 		mustRefuse(t, page)
 		if want := "This form is too long, or cannot be read.\n"; page.Body != want {
-			t.Errorf("the page is %q, want %q", page.Body, want)
+			t.Errorf("got the page %q, want %q", page.Body, want)
 		}
 	}
 }
@@ -167,7 +169,7 @@ func TestReadingSetsNoCookie(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	for _, path := range []string{"/", "/preferences?theme=dark&font_size=large", "/styled_page?theme=dark"} {
 		if line := browser.Get(path).Header.Get("Set-Cookie"); line != "" {
-			t.Errorf("GET %s sets %s", path, line)
+			t.Errorf("GET %s: got Set-Cookie: %s, want none", path, line)
 		}
 	}
 	mustLook(t, browser.Get("/styled_page"), "light", "medium")
@@ -186,17 +188,20 @@ func TestSetCookieHasTheSafeAttributesAndAMaxAge(t *testing.T) {
 	page := browser.Send(post("/preferences", "theme=dark&font_size=large"))
 	_, attributes, _ := strings.Cut(page.Header.Get("Set-Cookie"), "; ")
 	if want := "Path=/; Max-Age=2678400; HttpOnly; SameSite=Lax"; attributes != want {
-		t.Errorf("attributes %q, want %q", attributes, want)
+		t.Errorf("got the attributes %q, want %q", attributes, want)
 	}
 }
 
-func TestAnybodyReadsTheCookie(t *testing.T) {
+func TestAnyoneCanReadTheCookie(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	browser.Post("/preferences", choose("dark", "large"))
 	parts, err := session.Inspect(browser.Cookie("/", "preferences"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := `{"_permanent":true,"preferences":{"theme":"dark","font_size":"large"}}`
-	if err != nil || string(parts.Payload) != want {
-		t.Errorf("payload %s, %v, want %s", parts.Payload, err, want)
+	if got := string(parts.Payload); got != want {
+		t.Errorf("got the payload %s, want %s", got, want)
 	}
 }
 
@@ -221,7 +226,8 @@ func TestAnotherShapeOfPreferencesGivesTheDefaults(t *testing.T) {
 	}
 }
 
-// Lesson 02 stores these, and its theme is one of ours.
+// Lesson 02 stores these preferences. Their theme is one of ours, and they have no font
+// size.
 func TestWhatAnOlderCookieLacksIsTheDefault(t *testing.T) {
 	browser := olderRelease(t, `{"theme":"dark","notifications":true}`)
 	mustLook(t, browser.Get("/styled_page"), "dark", "medium")
@@ -243,37 +249,46 @@ func TestAStoredValueThatIsNotListedGivesTheDefaultAndIsNotShown(t *testing.T) {
 		page := browser.Get("/styled_page")
 		mustSelect(t, browser.Get("/preferences"), "light", "large")
 		if page.Body != honest.Body {
-			t.Errorf("stored %q: the page is not that of light and large: %s", text, page.Body)
+			t.Errorf("stored %q: got the page %q, want that of light and large", text, page.Text())
 		}
 	}
 }
 
-// The list keeps such text from the template. Here the template is on its own.
+// Text that is not listed never reaches the template. This test calls the template with
+// such text, because it must be safe by itself too.
 func TestTheTemplateEscapes(t *testing.T) {
 	w := httptest.NewRecorder()
 	show(w, http.StatusOK, "styled_page", Preferences{Theme: "<script>alert(1)</script>", FontSize: `" onload="alert(1)`})
 	body := w.Body.String()
-	if strings.Contains(body, "<script") || strings.Contains(body, `" onload`) || !strings.Contains(body, "&lt;script&gt;") {
-		t.Errorf("not escaped: %s", body)
+	for _, unwanted := range []string{"<script", `" onload`} {
+		if strings.Contains(body, unwanted) {
+			t.Errorf("the page has %q, want it escaped", unwanted)
+		}
+	}
+	if want := "&lt;script&gt;"; !strings.Contains(body, want) {
+		t.Errorf("the page has no %q, want the theme there", want)
 	}
 }
 
 func TestAnotherSiteCannotChoose(t *testing.T) {
-	browser := webtest.NewBrowser(t, site(t, secret))
 	for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"} {
-		r := post("/preferences", "theme=dark&font_size=large")
-		r.Header.Set(name, value)
-		page := browser.Send(r)
-		if line := page.Header.Get("Set-Cookie"); page.Status != 403 || line != "" {
-			t.Errorf("%s: %s: %d, Set-Cookie %q, want 403 and none", name, value, page.Status, line)
-		}
+		t.Run(name, func(t *testing.T) {
+			browser := webtest.NewBrowser(t, site(t, secret))
+			r := post("/preferences", "theme=dark&font_size=large")
+			r.Header.Set(name, value)
+			page := browser.Send(r)
+			page.MustBe(http.StatusForbidden, "")
+			if line := page.Header.Get("Set-Cookie"); line != "" {
+				t.Errorf("got Set-Cookie: %s, want none", line)
+			}
+			mustLook(t, browser.Get("/styled_page"), "light", "medium")
+		})
 	}
-	mustLook(t, browser.Get("/styled_page"), "light", "medium")
 }
 
 var secret = bytes.Repeat([]byte("s"), 32)
 
-// site is the lesson's handler in a process that has this secret.
+// site returns the lesson's handler, as a process with this secret has it.
 func site(t *testing.T, secret []byte) http.Handler {
 	t.Helper()
 	return newHandler(manager(t, secret))
@@ -288,8 +303,8 @@ func manager(t *testing.T, secret []byte) *session.Manager {
 	return sessions
 }
 
-// olderRelease is a browser whose cookie is validly signed, and holds this JSON
-// as the preferences.
+// olderRelease returns a browser whose session has this JSON as its preferences. The
+// cookie is valid, as an older release could have sent it.
 func olderRelease(t *testing.T, preferences string) *webtest.Browser {
 	t.Helper()
 	older := func(w http.ResponseWriter, r *http.Request) {
@@ -298,7 +313,7 @@ func olderRelease(t *testing.T, preferences string) *webtest.Browser {
 	browser := webtest.NewBrowser(t, manager(t, secret).Handler(http.HandlerFunc(older)))
 	browser.Get("/")
 	if browser.Cookie("/", "preferences") == "" {
-		t.Fatalf("no cookie holds %s", preferences)
+		t.Fatalf("the older release set no cookie, want one with %s", preferences)
 	}
 	browser.Handler = site(t, secret)
 	return browser
@@ -308,7 +323,8 @@ func choose(theme, size string) url.Values {
 	return url.Values{"theme": {theme}, "font_size": {size}}
 }
 
-// post is a form as a program sends it, which says nothing of its origin.
+// post returns the request of a form without an Origin header. Programs that are not
+// browsers send such requests.
 func post(path, body string) *http.Request {
 	r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -318,8 +334,9 @@ func post(path, body string) *http.Request {
 // mustRefuse wants a 400 that stores nothing.
 func mustRefuse(t *testing.T, page webtest.Page) {
 	t.Helper()
-	if line := page.Header.Get("Set-Cookie"); page.Status != 400 || line != "" {
-		t.Errorf("%d, Set-Cookie %q, want 400 and none", page.Status, line)
+	page.MustBe(http.StatusBadRequest, "")
+	if line := page.Header.Get("Set-Cookie"); line != "" {
+		t.Errorf("got Set-Cookie: %s, want none", line)
 	}
 }
 
@@ -328,15 +345,16 @@ func mustSelect(t *testing.T, page webtest.Page, theme, size string) {
 	t.Helper()
 	for _, value := range []string{theme, size} {
 		if want := `<option value="` + value + `" selected>`; !strings.Contains(page.Body, want) {
-			t.Errorf("%s: %d %s, want %s", page.Path, page.Status, page.Body, want)
+			t.Errorf("%s, status %d: the page has no %s", page.Path, page.Status, want)
 		}
 	}
-	if n := strings.Count(page.Body, " selected>"); n != 2 {
-		t.Errorf("%d options are selected, want 2", n)
+	if got := strings.Count(page.Body, " selected>"); got != 2 {
+		t.Errorf("got %d selected options, want 2", got)
 	}
 }
 
-// mustLook wants the styled page in this theme and size, in words and in looks.
+// mustLook wants the styled page to have this theme and size in its class, and to name
+// them in its text.
 func mustLook(t *testing.T, page webtest.Page, theme, size string) {
 	t.Helper()
 	page.MustShow(`<body class="` + theme + ` ` + size + `">`)

@@ -9,34 +9,37 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// copyName is the cookie that stands in for a thief's notebook: a copy of the
-// session's cookie that outlives the logout.
+// copyName is a second cookie, which has a copy of the session's cookie. It stands for
+// the copy that a thief has, so a logout does not delete it.
 const copyName = "__Host-copy"
 
-// origins is where the two sites of the lesson are found: the app, and another
-// one that attacks it.
+// origins has the origins of the lesson's two sites: the app, and another site that
+// attacks it.
 type origins struct {
 	App, Attacker string
 }
 
-// bench attacks the app that it is a part of. Its page reads; its buttons POST,
-// to the page's own address, and what they ask of the app is asked in this
-// process, by a request of the bench's own making.
+// bench attacks the app that it is a part of.
+//
+// Its page only reads. The button of an attack sends a POST to the page's own address. The
+// handler of that POST makes the requests of the attack itself, and calls the app with
+// them inside this process.
 type bench struct {
 	origins
 	sessions *session.Manager
 	app      http.Handler
 }
 
-// result is what an attack came to.
+// result is the outcome of an attack.
 type result struct {
 	Attack string
 	Steps  []step
 	Means  string
 }
 
+// step is one request of an attack, in words, and its response.
 type step struct {
-	Asked, Answer string
+	Request, Response string
 }
 
 func (b *bench) page(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +48,7 @@ func (b *bench) page(w http.ResponseWriter, r *http.Request) {
 
 func (b *bench) show(w http.ResponseWriter, r *http.Request, res result) {
 	u, _ := visitor(r)
-	parts, _ := session.Inspect(b.cookieOf(r, copyName)) // a bad copy is shown as none
+	parts, _ := session.Inspect(b.cookieOf(r, copyName)) // a copy that is not valid is shown as none
 	show(w, http.StatusOK, "bench", map[string]any{
 		"User":     u.Name,
 		"Coins":    coins.Get(session.From(r)),
@@ -104,14 +107,15 @@ func (b *bench) tamper(r *http.Request) result {
 	}
 }
 
-// copyCookie does what malware, or a borrowed laptop, does to a cookie.
+// copyCookie copies the session's cookie, as malware or someone at a borrowed laptop
+// could.
 func (b *bench) copyCookie(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{Name: copyName, Value: b.cookieOf(r, cookieName), Path: "/",
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	http.Redirect(w, r, "/bench#replay", http.StatusSeeOther)
 }
 
-// replay sends the copy, whatever has become of the session since.
+// replay sends the copy, even if the session has changed or ended since.
 func (b *bench) replay(r *http.Request) result {
 	res := result{
 		Attack: "replay",
@@ -122,13 +126,13 @@ func (b *bench) replay(r *http.Request) result {
 		Means: "The copy's signature matches and its time is not up, and the server keeps no list of sessions: it " +
 			"cannot know that you have logged out, or spent a coin, since the copy was made.",
 	}
-	if !strings.HasPrefix(res.Steps[1].Answer, "200") {
+	if !strings.HasPrefix(res.Steps[1].Response, "200") {
 		res.Means = "There is no copy, or its time is up, or the server has another secret now."
 	}
 	return res
 }
 
-// twice sends one cookie with two requests, as two tabs do at the same moment.
+// twice sends two requests with the same cookie, as two tabs do at the same time.
 func (b *bench) twice(r *http.Request) result {
 	res := result{
 		Attack: "twice",
@@ -136,8 +140,9 @@ func (b *bench) twice(r *http.Request) result {
 			{"POST /spend from one tab", b.ask(r, "POST", "/spend", b.cookieOf(r, cookieName))},
 			{"POST /spend from the other", b.ask(r, "POST", "/spend", b.cookieOf(r, cookieName))},
 		},
-		Means: "Both began with the same number of coins and took one. Had two tabs of yours asked, the browser " +
-			"would keep the answer that comes last: two things bought, and one coin gone. The bench throws both away.",
+		Means: "Both began with the same number of coins and took one. If two of your tabs had sent them, the " +
+			"browser would keep the response that arrives last: you would have bought two things for one coin. " +
+			"The bench keeps neither response, so your own cookie has not changed.",
 	}
 	if coins.Get(session.From(r)) < 1 {
 		res.Means = "You have no coin left to spend. Log in again for ten new ones."
@@ -145,8 +150,8 @@ func (b *bench) twice(r *http.Request) result {
 	return res
 }
 
-// ask has the app answer a request with this cookie, and says what came back.
-// Nothing of the answer goes to the reader's browser.
+// ask sends the app a request with this cookie, and returns the response as text.
+// Nothing of that response goes to the visitor's browser.
 func (b *bench) ask(from *http.Request, method, path, cookie string) string {
 	r, err := http.NewRequestWithContext(from.Context(), method, path, http.NoBody)
 	if err != nil {
@@ -154,37 +159,37 @@ func (b *bench) ask(from *http.Request, method, path, cookie string) string {
 	}
 	r.Host = from.Host
 	r.AddCookie(&http.Cookie{Name: cookieName, Value: cookie})
-	a := &answer{header: make(http.Header)}
-	b.app.ServeHTTP(a, r)
-	return a.String()
+	w := &response{header: make(http.Header)}
+	b.app.ServeHTTP(w, r)
+	return w.String()
 }
 
-// answer is the least that an http.ResponseWriter can be.
-type answer struct {
+// response is an http.ResponseWriter that records the response.
+type response struct {
 	status int
 	header http.Header
 	body   bytes.Buffer
 }
 
-func (a *answer) Header() http.Header {
-	return a.header
+func (w *response) Header() http.Header {
+	return w.header
 }
 
-func (a *answer) WriteHeader(status int) {
-	if a.status == 0 {
-		a.status = status
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
 	}
 }
 
-func (a *answer) Write(p []byte) (int, error) {
-	a.WriteHeader(http.StatusOK)
-	return a.body.Write(p)
+func (w *response) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(p)
 }
 
-// String is the status, the text, and what a new session cookie holds.
-func (a *answer) String() string {
-	text := fmt.Sprintf("%d %s. %s", a.status, http.StatusText(a.status), strings.TrimSpace(a.body.String()))
-	for _, line := range a.header["Set-Cookie"] {
+// String returns the status, the body, and the payload of a new session cookie.
+func (w *response) String() string {
+	text := fmt.Sprintf("%d %s. %s", w.status, http.StatusText(w.status), strings.TrimSpace(w.body.String()))
+	for _, line := range w.header["Set-Cookie"] {
 		c, err := http.ParseSetCookie(line)
 		if err != nil || c.Name != cookieName {
 			continue
@@ -196,8 +201,8 @@ func (a *answer) String() string {
 	return text
 }
 
-// newAttacker returns another site. Its form posts to the app; a real attacker's
-// would send itself, with a script.
+// newAttacker returns the site of an attacker. It has a form that posts to the app. A
+// real attacker would send the form with a script, so that no one need press a button.
 func newAttacker(site origins) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /style.css", file("style.css", "text/css; charset=utf-8"))

@@ -1,11 +1,11 @@
-// Command 07-security is a login with every best practice switched on, over
-// HTTPS, and a bench to attack it from.
+// Command 07-security serves a login that follows every best practice, over HTTPS. It
+// also serves a bench: a page with buttons that attack the login.
 //
 //	go run ./lessons/07-security
 //
-// Open https://localhost:8080, pass the warning about the certificate (README.md
-// says how), log in as admin with "password", read what the dashboard says, and
-// go on to the bench.
+// Open https://localhost:8080. The browser warns about the certificate; README.md says
+// how to go on. Log in as admin, whose password is "password". Read the dashboard, and
+// then open the bench.
 package main
 
 import (
@@ -40,13 +40,15 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// What the session holds is for anybody to read: a number that says who, and
-// coins, which are there to show what a client-side session cannot keep.
+// The keys of the session. Anyone who has the cookie can read the values, so the user is
+// only a number. The coins show what a client-side session cannot protect.
 const (
 	userID = session.Key[int]("uid")
 	coins  = session.Key[int]("coins")
 )
 
+// cookieName has the prefix __Host-. Browsers accept such a cookie only from this exact
+// host, and only over HTTPS (they make an exception for localhost).
 const cookieName = "__Host-security"
 
 func main() {
@@ -66,7 +68,7 @@ func main() {
 	site := origins{App: "https://" + *addr, Attacker: "https://" + *attacker}
 	config := &tls.Config{Certificates: []tls.Certificate{newCertificate()}}
 	listener, attackerListener := listen(*addr, config), listen(*attacker, config)
-	go newServer(newAttacker(site)).Serve(attackerListener) // ends with the process
+	go newServer(newAttacker(site)).Serve(attackerListener) // until the process exits
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -76,12 +78,14 @@ func main() {
 	}
 }
 
-// options are the best practices that a cookie can follow. Strict, and not Lax,
-// because no other site has reason to link to a dashboard: who follows such a
-// link arrives without the cookie, as if signed out. A shop would take Lax.
+// options returns the best practices that a cookie can follow.
+//
+// SameSite is Strict, because no other site has a reason to link to a dashboard. A
+// visitor who follows such a link arrives without the cookie, as if logged out. A shop
+// would use Lax.
 func options(oldSecrets ...[]byte) *session.Options {
 	return &session.Options{
-		Name:            cookieName, // with this prefix no other host can set it, nor plain HTTP but localhost's
+		Name:            cookieName, // the __Host- prefix: only this host can set the cookie, and only over HTTPS
 		Secure:          true,
 		SameSite:        http.SameSiteStrictMode,
 		OldSecrets:      oldSecrets,
@@ -90,8 +94,10 @@ func options(oldSecrets ...[]byte) *session.Options {
 	}
 }
 
-// oldSecrets is the secret that SESSION_SECRET has taken the place of. Fifteen
-// minutes later every session was signed anew or has ended, and it can go.
+// oldSecrets returns the secret that SESSION_SECRET has replaced, from SESSION_SECRET_OLD.
+//
+// You can remove the old secret after 15 minutes. By then the manager has re-signed
+// every session, or the session has expired.
 func oldSecrets() [][]byte {
 	old, err := session.SecretFromEnv("SESSION_SECRET_OLD")
 	if err != nil {
@@ -100,8 +106,10 @@ func oldSecrets() [][]byte {
 	return [][]byte{old}
 }
 
-// newCertificate vouches for itself, so browsers warn of it. Its key never
-// leaves this process, and it holds for a week.
+// newCertificate returns a certificate for this machine that is valid for a week.
+//
+// The certificate is signed with its own key, so browsers warn about it. The key never
+// leaves this process.
 func newCertificate() tls.Certificate {
 	now := time.Now()
 	cert := &x509.Certificate{
@@ -123,8 +131,10 @@ func newCertificate() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// listen takes HTTPS connections, for HTTP/1.1: there a header that is too long
-// gets an answer (431), and over HTTP/2 net/http may end the connection instead.
+// listen returns a listener for HTTPS with HTTP/1.1.
+//
+// It does not offer HTTP/2, because there net/http may close the connection when a
+// header is too long. Over HTTP/1.1 the client always gets a response, with status 431.
 func listen(addr string, config *tls.Config) net.Listener {
 	listener, err := tls.Listen("tcp", addr, config)
 	if err != nil {
@@ -133,8 +143,9 @@ func listen(addr string, config *tls.Config) net.Listener {
 	return listener
 }
 
-// newServer bounds what one client can hold on to. Without these, a client that
-// sends a byte a second keeps a connection for ever.
+// newServer returns a server that limits how long, and with how large a header, one
+// client can use a connection. Without these limits, a client that sends one byte a
+// second keeps its connection for ever.
 func newServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -146,13 +157,13 @@ func newServer(handler http.Handler) *http.Server {
 	}
 }
 
-// serve answers until ctx ends. Then it takes no more connections, and returns
-// when the requests under way have their answers.
+// serve answers requests until ctx is done. Then it accepts no more connections, and
+// returns when every request in flight has its response.
 func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
 	drained := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
-		limit, cancel := context.WithTimeout(context.Background(), 15*time.Second) // more than a request may take
+		limit, cancel := context.WithTimeout(context.Background(), 15*time.Second) // longer than any request
 		defer cancel()
 		drained <- server.Shutdown(limit)
 	}()
@@ -162,9 +173,11 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 	return <-drained // Serve returns when Shutdown begins
 }
 
-// newHandler returns the lesson's site, from the outside in: headers for every
-// answer, then files, which need no session, then the check that a POST comes
-// from a page of ours, and then the session.
+// newHandler returns the lesson's site.
+//
+// A request goes through these layers, in this order. secureHeaders sets the headers of
+// every response. The files come next, because they need no session. protection then
+// refuses a POST that does not come from a page of ours. The session comes last.
 func newHandler(sessions *session.Manager, site origins) http.Handler {
 	b := &bench{origins: site, sessions: sessions}
 	logins := newTurns()
@@ -190,17 +203,20 @@ func newHandler(sessions *session.Manager, site origins) http.Handler {
 	return b.app
 }
 
-// policy lets a page load its own style and script, and nothing else: what an
-// attacker gets into the page, such as <script> or style="…", does not run.
+// policy is the content security policy. It lets a page load the site's own style and
+// script, and nothing else. If an attacker gets a <script> or a style="…" into a page,
+// the browser ignores it.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// secureHeaders sends each answer with the headers that make browsers careful.
+// secureHeaders sets the headers that make browsers careful, on every response.
 //
-// Referrer-Policy is same-origin and not no-referrer, which would make browsers
-// send "Origin: null" with our own forms. Strict-Transport-Security is never sent
-// to localhost: a browser would bind every port there to HTTPS, the other lessons
-// and all that you ever develop.
+// Referrer-Policy is same-origin. With no-referrer, browsers would send "Origin: null"
+// with our own forms.
+//
+// Strict-Transport-Security (HSTS) tells a browser to use only HTTPS for a host. It is
+// never sent to localhost, because it covers every port: the browser could no longer
+// open the other lessons, nor any other program that you develop there.
 func secureHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -214,7 +230,7 @@ func secureHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// isLoopback reports whether host, as a request names it, is this machine.
+// isLoopback reports whether a request's Host is this machine.
 func isLoopback(host string) bool {
 	host = (&url.URL{Host: host}).Hostname()
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -224,8 +240,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// refuse answers a POST that comes from a page of another origin. No handler
-// has run, and nothing has changed.
+// refuse responds to a POST that comes from a page of another origin. No handler of the
+// site has run, and nothing has changed.
 func refuse(w http.ResponseWriter, r *http.Request) {
 	_, err := r.Cookie(cookieName)
 	show(w, http.StatusForbidden, "refused", struct {
@@ -238,8 +254,7 @@ func loginForm(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "login", "")
 }
 
-// login begins a session. Clear comes first: nothing that an attacker planted,
-// or that somebody else left in this browser, is carried into it.
+// login checks the username and the password, and begins a session.
 func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	if !readForm(w, r, "username", "password") {
 		return
@@ -258,13 +273,15 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/dashboard", http.StatusSeeOther)
 }
 
+// signIn begins a session for u. It calls Clear first, so that the new session has no
+// value that an attacker or an earlier visitor left in this browser.
 func signIn(s *session.Session, u user) {
 	s.Clear()
 	userID.Set(s, u.ID)
 	coins.Set(s, 10)
 }
 
-// dashboard shows each practice at work, on the request that asks for it.
+// dashboard shows how each best practice applies to this request.
 func (b *bench) dashboard(w http.ResponseWriter, r *http.Request) {
 	u, ok := visitor(r)
 	if !ok {
@@ -288,17 +305,18 @@ func (b *bench) dashboard(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// whoami says in one line what a request's cookie is good for.
+// whoami says in one line which user a request's cookie belongs to. The bench uses it.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	u, ok := visitor(r)
 	if !ok {
-		http.Error(w, "You are nobody.", http.StatusForbidden)
+		http.Error(w, "You are not logged in.", http.StatusForbidden)
 		return
 	}
 	fmt.Fprintf(w, "You are %s and have %d coins.\n", u.Name, coins.Get(session.From(r)))
 }
 
+// spend takes one coin from the session, if there is one.
 func spend(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	if _, ok := visitor(r); ok && coins.Get(s) > 0 {
@@ -307,26 +325,31 @@ func spend(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/dashboard", http.StatusSeeOther)
 }
 
-// logout asks the browser to forget. It cannot make a copy of the cookie void:
-// the bench shows what that means.
+// logout clears the session, so the manager tells the browser to delete its cookie. A
+// copy of the cookie stays valid. The bench shows what that means.
 func logout(w http.ResponseWriter, r *http.Request) {
 	session.From(r).Clear()
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// forget answers with a stylesheet that has no styles. Whatever no-store says, some
-// browsers keep the page that you leave in memory, and Back would show it after
-// a logout. Clear-Site-Data makes them drop it, if it comes when that page has
-// been left: with the logout's own answer it would be too early, so the login
-// page asks for this. From a certificate that it does not trust, Chrome ignores it.
+// forget sends an empty stylesheet with a Clear-Site-Data header.
+//
+// Some browsers keep the page that you leave in memory, even with no-store, and Back
+// would show it after a logout. Clear-Site-Data makes them delete it. The header works
+// only after the browser has left that page, so the logout's own response would be too
+// early. Therefore the login page loads this stylesheet.
+//
+// Chrome ignores the header from a site whose certificate it does not trust.
 func forget(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 }
 
-// visitor returns who is signed in. The cookie only has a number: whether there
-// is such a user, today, and what they are called is looked up each time.
+// visitor returns the user who is logged in.
+//
+// The cookie has only a number. Each request looks the user up, because the account may
+// have been removed or renamed since the login.
 func visitor(r *http.Request) (user, bool) {
 	id := userID.Get(session.From(r))
 	return findUser(func(u user) bool { return u.ID == id })
@@ -338,7 +361,7 @@ type user struct {
 	salt, hash string
 }
 
-// users has the demo account, which the login page announces. The hash is
+// users has the demo account that the login page shows. The hash is the output of
 //
 //	openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt iter:600000 \
 //	  -kdfopt pass:password -kdfopt salt:80e1284e89b4f4fae08b9f1245b2e511 PBKDF2
@@ -356,8 +379,8 @@ func findUser(is func(user) bool) (user, bool) {
 	return users[i], true
 }
 
-// rounds makes each guess at a stolen hash slow (OWASP Password Storage Cheat
-// Sheet, PBKDF2-HMAC-SHA256).
+// rounds makes each guess at a stolen hash slow. The number is OWASP's for
+// PBKDF2-HMAC-SHA256 (Password Storage Cheat Sheet).
 const rounds = 600_000
 
 // authenticate waits for its turn, and then returns the user with this password.
@@ -369,20 +392,22 @@ func (t turns) authenticate(ctx context.Context, name, password string) (u user,
 	return u, ok, err
 }
 
-// authenticate does the same work whether or not there is such a user: how long
-// the answer takes tells nobody which names exist.
+// authenticate returns the user with this name and password.
+//
+// If there is no such user, it does the same work, because a faster response would tell
+// which names exist.
 func authenticate(name, password string) (user, bool) {
 	u, known := findUser(func(u user) bool { return u.Name == name })
 	key, err := pbkdf2.Key(sha256.New, password, []byte(u.salt), rounds, sha256.Size)
 	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(key)), []byte(u.hash)) == 1
-	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
-	// as the password without them.
+	// HMAC pads a short key with zero bytes, so a guess that ends with zero bytes would
+	// match the password without them.
 	padded := strings.Contains(password, "\x00")
 	return u, known && match && !padded && err == nil
 }
 
-// readForm reads a form of a few short fields. Where it cannot, it answers, and
-// returns false.
+// readForm reads a form of a few short fields, and reports whether it has all of them.
+// If it returns false, it has sent the response.
 func readForm(w http.ResponseWriter, r *http.Request, fields ...string) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	if err := r.ParseForm(); err != nil {
@@ -402,9 +427,11 @@ func readForm(w http.ResponseWriter, r *http.Request, fields ...string) bool {
 	return true
 }
 
-// cookieOf returns the value of the request's cookie of this name, or "". There may be
-// several, and one that this server did not sign is passed over before it is decoded: a
-// few bytes of it could inflate to a megabyte.
+// cookieOf returns the value of the request's cookie of this name, or "".
+//
+// A request may have several cookies of one name, so cookieOf returns the first that is
+// valid. It must verify a cookie before it decodes it, because a few bytes that no one
+// signed could inflate to a megabyte.
 func cookieOf(sessions *session.Manager, r *http.Request, name string) string {
 	for _, c := range r.CookiesNamed(name) {
 		if sessions.Verify(c.Value) == nil {
@@ -414,7 +441,8 @@ func cookieOf(sessions *session.Manager, r *http.Request, name string) string {
 	return ""
 }
 
-// tlsVersion is "" when a proxy in front of the program ended the TLS.
+// tlsVersion returns the TLS version of the request's connection. It returns "" if a
+// proxy in front of the program terminates TLS.
 func tlsVersion(r *http.Request) string {
 	if r.TLS == nil {
 		return ""
@@ -429,12 +457,14 @@ func clock(t time.Time) string {
 //go:embed style.css bench.js
 var files embed.FS
 
-// file serves an embedded file. The browser keeps it and asks each time whether
-// it is still the one (no-cache says just that), by a hash, as there is no date.
+// file returns a handler for an embedded file.
+//
+// With no-cache, the browser stores the file and asks each time whether it has changed.
+// The question is by a hash (ETag), because an embedded file has no date.
 func file(name, contentType string) http.Handler {
 	content, err := files.ReadFile(name)
 	if err != nil {
-		panic(err) // the compiler put it there
+		panic(err) // cannot happen, because go:embed fails the build first
 	}
 	etag := fmt.Sprintf(`"%x"`, sha256.Sum256(content))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -450,7 +480,7 @@ var pagesHTML string
 
 var pages = template.Must(template.New("pages").Parse(pagesHTML))
 
-// show answers with a page that no cache may keep, not even the browser's own.
+// show writes a page that no cache may store, not even the browser's own.
 func show(w http.ResponseWriter, status int, page string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

@@ -29,23 +29,22 @@ func TestLoginLeadsToTheDashboard(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	page := browser.Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
 	page.MustShow("Welcome to your dashboard, admin!")
-	if page.Path != "/dashboard" {
-		t.Errorf("after login the browser is at %s", page.Path)
-	}
+	page.MustBeAt("/dashboard")
 }
 
-func TestWrongPasswordAndUnknownUserGetTheSameAnswer(t *testing.T) {
+func TestWrongPasswordAndUnknownUserGetTheSameResponse(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	wrong := browser.Post("/login", url.Values{"username": {"admin"}, "password": {"Password"}})
-	unknown := browser.Post("/login", url.Values{"username": {"nobody"}, "password": {"password"}})
-	if wrong.Status != 403 || !strings.Contains(wrong.Body, "Invalid credentials") {
-		t.Errorf("wrong password: %d %s", wrong.Status, wrong.Body)
+	unknown := browser.Post("/login", url.Values{"username": {"stranger"}, "password": {"password"}})
+	wrong.MustBe(http.StatusForbidden, "Invalid credentials")
+	if unknown.Status != wrong.Status {
+		t.Errorf("unknown user: got status %d, want %d", unknown.Status, wrong.Status)
 	}
-	if unknown.Status != wrong.Status || unknown.Body != wrong.Body {
-		t.Errorf("unknown user: %d %s", unknown.Status, unknown.Body)
+	if unknown.Body != wrong.Body {
+		t.Errorf("unknown user: got the page %q, want %q", unknown.Text(), wrong.Text())
 	}
 	if value := browser.Cookie("/", cookieName); value != "" {
-		t.Errorf("a failed login set a cookie: %s", value)
+		t.Errorf("after a failed login: got the cookie %s, want none", value)
 	}
 }
 
@@ -61,18 +60,13 @@ func TestLoginRefusesAFormItCannotUse(t *testing.T) {
 		{url.Values{"username": {"admin"}}, 400, "no field password"},
 		{url.Values{"username": {long}, "password": {"password"}}, 413, "Too Large"},
 	} {
-		page := browser.Post("/login", test.form)
-		if page.Status != test.status || !strings.Contains(page.Body, test.says) {
-			t.Errorf("%d %s, want %d %q", page.Status, page.Body, test.status, test.says)
-		}
+		browser.Post("/login", test.form).MustBe(test.status, test.says)
 	}
 }
 
 func TestDashboardWithoutASessionGoesToLogin(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
-	if page := browser.Get("/"); page.Path != "/login" {
-		t.Errorf("the browser is at %s", page.Path)
-	}
+	browser.Get("/").MustBeAt("/login")
 }
 
 func TestLoginCarriesNothingOver(t *testing.T) {
@@ -82,19 +76,19 @@ func TestLoginCarriesNothingOver(t *testing.T) {
 	browser.Handler = site(t, secret)
 	browser.Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
 	if payload := payloadOf(t, browser); strings.Contains(payload, "planted") {
-		t.Errorf("after login the session holds %s", payload)
+		t.Errorf("after login: got the payload %s, want nothing planted in it", payload)
 	}
 }
 
-// HMAC pads a short key with zero bytes, so this would be the same key.
+// HMAC pads a short key with zero bytes, so both passwords would be the same key.
 func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t, secret)).Post("/login", url.Values{"username": {"admin"}, "password": {"password\x00"}})
 	if page.Status != http.StatusForbidden {
-		t.Errorf("the password and a zero byte: status %d, want 403", page.Status)
+		t.Errorf("the password and a zero byte: got status %d, want 403", page.Status)
 	}
 }
 
-// A right login does not wait behind any number of wrong ones.
+// A visitor with the right password must not wait behind any number of wrong logins.
 func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logins := newTurns()
@@ -108,13 +102,13 @@ func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 		mux.HandleFunc("POST /login", logins.login)
 		page := webtest.NewBrowser(t, manager(t, secret).Handler(mux)).Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
 		if page.Status != http.StatusServiceUnavailable {
-			t.Errorf("status %d, want 503", page.Status)
+			t.Errorf("got status %d, want 503", page.Status)
 		}
 		if got := page.Header.Get("Retry-After"); got == "" {
-			t.Error("the response does not say when to try again")
+			t.Error("the response has no Retry-After, want one")
 		}
 		if got := page.Header.Get("Set-Cookie"); got != "" {
-			t.Errorf("Set-Cookie: %s, want none", got)
+			t.Errorf("got Set-Cookie: %s, want none", got)
 		}
 	})
 }
@@ -126,49 +120,45 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 			logins.hashing <- struct{}{}
 		}
 		ctx, leave := context.WithCancel(t.Context())
-		answers := make(chan bool, 1)
+		results := make(chan bool, 1)
 		check := func(ctx context.Context) {
 			_, ok, _ := logins.authenticate(ctx, "admin", "password")
-			answers <- ok
+			results <- ok
 		}
 		go check(ctx)
 		synctest.Wait()
-		if len(answers) > 0 {
-			t.Error("the check did not wait")
+		if len(results) > 0 {
+			t.Error("the check returned before it had a turn, want it to wait")
 		}
 		leave()
-		if <-answers {
-			t.Error("a visitor who left was let in")
+		if <-results {
+			t.Error("a visitor who left was logged in, want no login")
 		}
 		for range maxHashing {
 			<-logins.hashing
 		}
-		for range 2 * maxHashing { // each gives its turn back
+		for range 2 * maxHashing { // each check gives its turn back
 			check(t.Context())
-			if !<-answers {
-				t.Error("a login with a turn was not let in")
+			if !<-results {
+				t.Error("the right password with a turn: got false, want true")
 			}
 		}
 	})
 }
 
-func TestUserWhoIsGoneIsSignedOut(t *testing.T) {
+func TestRemovedUserIsLoggedOut(t *testing.T) {
 	browser := webtest.NewBrowser(t, visitTo(t, func(s *session.Session) { signIn(s, user{ID: 2}) }))
 	browser.Get("/")
 	browser.Handler = site(t, secret)
-	if page := browser.Get("/dashboard"); page.Path != "/login" {
-		t.Errorf("user 2, who does not exist, is at %s", page.Path)
-	}
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
-func TestOlderCookieOfAnotherShapeIsSignedOut(t *testing.T) {
+func TestOlderCookieOfAnotherShapeIsLoggedOut(t *testing.T) {
 	uid := session.Key[string]("uid")
 	browser := webtest.NewBrowser(t, visitTo(t, func(s *session.Session) { uid.Set(s, "admin") }))
 	browser.Get("/")
 	browser.Handler = site(t, secret)
-	if page := browser.Get("/dashboard"); page.Path != "/login" {
-		t.Errorf("a uid that is no number is at %s", page.Path)
-	}
+	browser.Get("/dashboard").MustBeAt("/login")
 }
 
 // The tutorial's best practices.
@@ -180,19 +170,25 @@ func TestNewSecretKeepsSessionsThatTheOldOneSigned(t *testing.T) {
 	browser.Handler = site(t, newSecret, secret)
 	browser.Get("/whoami").MustShow("You are admin")
 	if browser.Cookie("/", cookieName) == before {
-		t.Fatal("the session was not signed anew")
+		t.Fatal("the browser has the same cookie, want a re-signed one")
 	}
-	browser.Handler = site(t, newSecret) // the old one is dropped
+	browser.Handler = site(t, newSecret) // without the old secret
 	browser.Get("/whoami").MustShow("You are admin")
 	browser.SetCookie(cookieName, before)
-	mustBeNobody(t, browser.Get("/whoami"))
+	mustBeLoggedOut(t, browser.Get("/whoami"))
 }
 
 func TestShortOldSecretIsRefused(t *testing.T) {
 	t.Setenv("SESSION_SECRET_OLD", "your_secure_secret_key")
 	_, err := session.New(secret, options(oldSecrets()...))
-	if err == nil || strings.Contains(err.Error(), "your_secure") || strings.Contains(err.Error(), "\n") {
-		t.Errorf("an old secret of 22 bytes: %v", err)
+	if err == nil {
+		t.Fatal("New accepted an old secret of 22 bytes, want an error")
+	}
+	if strings.Contains(err.Error(), "your_secure") {
+		t.Errorf("got the error %q, want no secret in it", err)
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("got the error %q, want one line", err)
 	}
 }
 
@@ -207,10 +203,14 @@ func TestCertificateIsForThisMachineAndAWeek(t *testing.T) {
 		}
 	}
 	if certificate.VerifyHostname("example.com") == nil {
-		t.Error("the certificate is for example.com too")
+		t.Error("the certificate is valid for example.com, want only this machine")
 	}
-	if days := time.Until(certificate.NotAfter).Hours() / 24; days < 1 || days > 7 {
-		t.Errorf("it holds for %.1f days", days)
+	days := time.Until(certificate.NotAfter).Hours() / 24
+	if days < 1 {
+		t.Errorf("the certificate is valid for %.1f days, want at least 1", days)
+	}
+	if days > 7 {
+		t.Errorf("the certificate is valid for %.1f days, want at most 7", days)
 	}
 }
 
@@ -220,15 +220,21 @@ func TestCookieHasEveryAttribute(t *testing.T) {
 	form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	set := browser.Send(form).Header["Set-Cookie"]
 	deleted := browser.Send(httptest.NewRequest("POST", webtest.Origin+"/logout", nil)).Header["Set-Cookie"]
-	if len(set) != 1 || len(deleted) != 1 {
-		t.Fatalf("login sent %q, logout %q, want one cookie each", set, deleted)
+	if len(set) != 1 {
+		t.Fatalf("login: got the cookies %q, want one", set)
+	}
+	if len(deleted) != 1 {
+		t.Fatalf("logout: got the cookies %q, want one", deleted)
 	}
 	value, attributes, _ := strings.Cut(set[0], "; ")
-	if want := "Path=/; HttpOnly; Secure; SameSite=Strict"; attributes != want || !strings.HasPrefix(value, "__Host-security=") {
-		t.Errorf("login sent %s, want __Host-security with %s", set[0], want)
+	if want := "__Host-security="; !strings.HasPrefix(value, want) {
+		t.Errorf("login: got the cookie %s, want one that begins with %s", value, want)
+	}
+	if want := "Path=/; HttpOnly; Secure; SameSite=Strict"; attributes != want {
+		t.Errorf("login: got the attributes %q, want %q", attributes, want)
 	}
 	if want := "__Host-security=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict"; deleted[0] != want {
-		t.Errorf("logout sent %s, want %s", deleted[0], want)
+		t.Errorf("logout: got the cookie %s, want %s", deleted[0], want)
 	}
 }
 
@@ -236,8 +242,8 @@ func TestNothingSensitiveIsInTheCookie(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := signedIn(t)
 		want := `{"_created":946684800,"coins":10,"uid":1}` // a bubble begins with the year 2000
-		if payload := payloadOf(t, browser); payload != want {
-			t.Errorf("payload %s, want %s", payload, want)
+		if got := payloadOf(t, browser); got != want {
+			t.Errorf("got the payload %s, want %s", got, want)
 		}
 		browser.Get("/dashboard").MustShow(strings.ReplaceAll(want, `"`, "&#34;"))
 	})
@@ -250,7 +256,7 @@ func TestIdleSessionEndsAfterFifteenMinutes(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		browser.Get("/whoami").MustShow("You are admin")
 		time.Sleep(15*time.Minute + time.Second)
-		mustBeNobody(t, browser.Get("/whoami"))
+		mustBeLoggedOut(t, browser.Get("/whoami"))
 	})
 }
 
@@ -262,35 +268,33 @@ func TestBusySessionEndsAfterTwelveHours(t *testing.T) {
 			browser.Get("/whoami").MustShow("You are admin")
 		}
 		time.Sleep(time.Second)
-		mustBeNobody(t, browser.Get("/whoami"))
+		mustBeLoggedOut(t, browser.Get("/whoami"))
 	})
 }
 
-// What else a hardened site does.
+// What the tutorial leaves out.
 
-func TestEveryAnswerMakesTheBrowserCareful(t *testing.T) {
+func TestEveryResponseMakesTheBrowserCareful(t *testing.T) {
 	browser := signedIn(t)
 	for _, path := range []string{"/login", "/dashboard", "/bench", "/whoami", "/style.css", "/bench.js", "/missing", "/logout"} {
 		h := browser.Get(path).Header
 		if got := h.Get("Content-Security-Policy"); got != policy {
-			t.Errorf("%s: policy %q", path, got)
+			t.Errorf("%s: got Content-Security-Policy %q, want %q", path, got, policy)
 		}
 		if got := h.Get("X-Content-Type-Options"); got != "nosniff" {
-			t.Errorf("%s: X-Content-Type-Options %q", path, got)
+			t.Errorf("%s: got X-Content-Type-Options %q, want nosniff", path, got)
 		}
 		if got := h.Get("Referrer-Policy"); got != "same-origin" {
-			t.Errorf("%s: Referrer-Policy %q", path, got)
+			t.Errorf("%s: got Referrer-Policy %q, want same-origin", path, got)
 		}
 	}
 }
 
 func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
-	if page := browser.Get("/login"); !strings.Contains(page.Body, `href="/forget.css"`) {
-		t.Errorf("the login page does not ask for it: %s", page.Body)
-	}
+	browser.Get("/login").MustShow(`href="/forget.css"`)
 	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
-		t.Errorf("Clear-Site-Data is %s", got)
+		t.Errorf("got Clear-Site-Data %s, want %q", got, "cache")
 	}
 }
 
@@ -301,13 +305,15 @@ func TestHSTSIsNeverSentToLocalhost(t *testing.T) {
 		"[::1]": "", "[::1]:8080": "", "example.com": "max-age=31536000", "localhost.example.com:443": "max-age=31536000",
 		"192.0.2.1": "max-age=31536000",
 	} {
-		r := httptest.NewRequest("GET", "/login", nil)
-		r.Host = host
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
-		if got := w.Header().Get("Strict-Transport-Security"); got != want {
-			t.Errorf("%s is sent %q, want %q", host, got, want)
-		}
+		t.Run(host, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/login", nil)
+			r.Host = host
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if got := w.Header().Get("Strict-Transport-Security"); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
@@ -319,16 +325,18 @@ func TestDashboardSaysWhyThereIsNoHSTS(t *testing.T) {
 	browser.Send(r).MustShow("Strict-Transport-Security is not sent to localhost:8080")
 }
 
-// What the policy would block, the pages do not have.
+// The policy would block an inline script or style.
 func TestPagesHaveNoInlineScriptOrStyle(t *testing.T) {
 	inline := regexp.MustCompile(`(?i)<style|\sstyle=|\son\w+=|javascript:|<script>|<script [^>]*>[^<]`)
-	if inline.FindString(`<p onclick="x">`) == "" || inline.FindString(`<script defer>x</script>`) == "" {
-		t.Fatal("the expression finds nothing")
+	for _, blocked := range []string{`<p onclick="x">`, `<script defer>x</script>`} {
+		if !inline.MatchString(blocked) {
+			t.Fatalf("the expression does not find %s", blocked)
+		}
 	}
 	browser := signedIn(t)
 	for _, path := range []string{"/login", "/dashboard", "/bench"} {
 		if found := inline.FindString(browser.Get(path).Body); found != "" {
-			t.Errorf("%s has %q", path, found)
+			t.Errorf("%s has %q, want no inline script or style", path, found)
 		}
 	}
 }
@@ -337,24 +345,34 @@ func TestPagesAreNeverCached(t *testing.T) {
 	browser := signedIn(t)
 	for _, path := range []string{"/dashboard", "/bench", "/whoami"} {
 		h := browser.Get(path).Header
-		if h.Get("Cache-Control") != "no-store" || h.Get("Vary") != "Cookie" {
-			t.Errorf("%s: Cache-Control %q, Vary %q", path, h.Get("Cache-Control"), h.Get("Vary"))
+		if got := h.Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s: got Cache-Control %q, want no-store", path, got)
+		}
+		if got := h.Get("Vary"); got != "Cookie" {
+			t.Errorf("%s: got Vary %q, want Cookie", path, got)
 		}
 	}
 }
 
-func TestFilesKnowNoSession(t *testing.T) {
+func TestFilesNeedNoSession(t *testing.T) {
 	browser := signedIn(t)
 	for path, contentType := range map[string]string{"/style.css": "text/css", "/bench.js": "text/javascript"} {
-		h := browser.Get(path).Header
-		if !strings.HasPrefix(h.Get("Content-Type"), contentType) || h.Get("Vary") != "" || h.Get("Set-Cookie") != "" {
-			t.Errorf("%s: %v", path, h)
-		}
-		again := httptest.NewRequest("GET", webtest.Origin+path, nil)
-		again.Header.Set("If-None-Match", h.Get("ETag"))
-		if page := browser.Send(again); page.Status != 304 {
-			t.Errorf("%s again: %d, want 304", path, page.Status)
-		}
+		t.Run(path, func(t *testing.T) {
+			h := browser.Get(path).Header
+			if got := h.Get("Content-Type"); !strings.HasPrefix(got, contentType) {
+				t.Errorf("got Content-Type %q, want %s", got, contentType)
+			}
+			for _, name := range []string{"Vary", "Set-Cookie"} {
+				if got := h.Get(name); got != "" {
+					t.Errorf("got %s: %s, want none", name, got)
+				}
+			}
+			again := httptest.NewRequest("GET", webtest.Origin+path, nil)
+			again.Header.Set("If-None-Match", h.Get("ETag"))
+			if page := browser.Send(again); page.Status != 304 {
+				t.Errorf("the second request: got status %d, want 304", page.Status)
+			}
+		})
 	}
 }
 
@@ -362,7 +380,7 @@ func TestGETChangesNothing(t *testing.T) {
 	browser := signedIn(t)
 	for _, path := range []string{"/spend", "/logout"} {
 		if page := browser.Get(path); page.Status != 405 {
-			t.Errorf("GET %s: %d, want 405", path, page.Status)
+			t.Errorf("GET %s: got status %d, want 405", path, page.Status)
 		}
 	}
 	browser.Get("/whoami").MustShow("You are admin and have 10 coins.")
@@ -382,14 +400,18 @@ func TestPostFromAnotherOriginIsRefused(t *testing.T) {
 	for _, header := range []http.Header{
 		{"Sec-Fetch-Site": {"cross-site"}},
 		{"Sec-Fetch-Site": {"same-site"}, "Origin": {"https://example.com:8081"}},
-		{"Origin": {"https://example.com:8081"}}, // a browser from before 2023
+		{"Origin": {"https://example.com:8081"}}, // from a browser of before 2023
 		{"Origin": {"null"}},
 	} {
 		for _, path := range []string{"/login", "/spend", "/logout", "/bench"} {
 			r := httptest.NewRequest("POST", webtest.Origin+path, nil)
 			r.Header = header.Clone()
-			if page := browser.Send(r); page.Status != 403 || !strings.Contains(page.Body, "no handler saw it") {
-				t.Errorf("POST %s with %v: %d %s", path, header, page.Status, page.Body)
+			page := browser.Send(r)
+			if page.Status != 403 {
+				t.Errorf("POST %s with %v: got status %d, want 403", path, header, page.Status)
+			}
+			if want := "no handler saw it"; !strings.Contains(page.Body, want) {
+				t.Errorf("POST %s with %v: got the page %q, want %q in it", path, header, page.Text(), want)
 			}
 		}
 	}
@@ -403,13 +425,11 @@ func TestRefusalShowsWhatItWasSentAndEscapesIt(t *testing.T) {
 	r.Header.Set("Sec-Fetch-Site", "same-site")
 	page := browser.Send(r)
 	for _, want := range []string{"https://&lt;script&gt;", "same-site", "It came with the request."} {
-		if !strings.Contains(page.Body, want) {
-			t.Errorf("not on the page: %s\n%s", want, page.Body)
-		}
+		page.MustBe(http.StatusForbidden, want)
 	}
 }
 
-// These two need a server, and so a connection.
+// These two tests need a server with connections.
 
 func TestLongHeaderIs431(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
@@ -417,24 +437,26 @@ func TestLongHeaderIs431(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	for size, want := range map[int]int{15 << 10: 200, 20 << 10: 431} {
-		r, err := http.NewRequest("GET", server.URL+"/login", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Close = true // on a connection that is used again, Go 1.27 lets 4 KiB more through
-		r.Header.Set("Cookie", strings.Repeat("x", size))
-		response, err := server.Client().Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode != want {
-			t.Errorf("a header of %d bytes: %s, want %d", size, response.Status, want)
-		}
+		t.Run(fmt.Sprintf("%d bytes", size), func(t *testing.T) {
+			r, err := http.NewRequest("GET", server.URL+"/login", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Close = true // Go 1.27 lets 4 KiB more through on a connection that is used again
+			r.Header.Set("Cookie", strings.Repeat("x", size))
+			resp, err := server.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("got status %s, want %d", resp.Status, want)
+			}
+		})
 	}
 }
 
-func TestShutdownLetsAnswersFinish(t *testing.T) {
+func TestShutdownLetsResponsesFinish(t *testing.T) {
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{newCertificate()}})
 	if err != nil {
 		t.Fatal(err)
@@ -444,43 +466,56 @@ func TestShutdownLetsAnswersFinish(t *testing.T) {
 	server := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		terminate()
 		<-shuttingDown
-		io.WriteString(w, "answered")
+		io.WriteString(w, "finished")
 	}))
 	server.RegisterOnShutdown(func() { close(shuttingDown) })
 	served := make(chan error, 1)
 	go func() { served <- serve(ctx, server, listener) }()
 
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	response, err := client.Get("https://" + listener.Addr().String())
+	resp, err := client.Get("https://" + listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	if body, err := io.ReadAll(response.Body); string(body) != "answered" || err != nil {
-		t.Errorf("the request under way got %q, %v", body, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("the request in flight: %v", err)
+	}
+	if got, want := string(body), "finished"; got != want {
+		t.Errorf("the request in flight: got %q, want %q", got, want)
 	}
 	if err := <-served; err != nil {
-		t.Errorf("serve: %v", err)
+		t.Errorf("serve: got the error %v, want none", err)
 	}
 	if _, err := net.Dial("tcp", listener.Addr().String()); err == nil {
-		t.Error("a connection was taken after the end")
+		t.Error("the server accepted a connection after serve returned, want an error")
 	}
 }
 
 func TestSlowClientsAreCutOff(t *testing.T) {
-	s := newServer(nil)
-	if s.ReadHeaderTimeout == 0 || s.ReadTimeout == 0 || s.WriteTimeout == 0 || s.IdleTimeout == 0 {
-		t.Errorf("without a limit: %+v", s)
+	server := newServer(nil)
+	for name, limit := range map[string]time.Duration{
+		"ReadHeaderTimeout": server.ReadHeaderTimeout,
+		"ReadTimeout":       server.ReadTimeout,
+		"WriteTimeout":      server.WriteTimeout,
+		"IdleTimeout":       server.IdleTimeout,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if limit == 0 {
+				t.Error("got 0, want a limit")
+			}
+		})
 	}
 }
 
 // The bench.
 
-func TestChangedCookieIsNobodys(t *testing.T) {
+func TestChangedCookieIsRefused(t *testing.T) {
 	browser := signedIn(t)
 	page := browser.Post("/bench", url.Values{"attack": {"tamper"}})
 	page.MustShow("200 OK. You are admin and have 10 coins.")
-	page.MustShow("403 Forbidden. You are nobody.")
+	page.MustShow("403 Forbidden. You are not logged in.")
 	page.MustShow("signature no longer matches")
 }
 
@@ -488,12 +523,12 @@ func TestLimitCopyReplaysAfterLogout(t *testing.T) {
 	browser := signedIn(t)
 	browser.Post("/bench", url.Values{"attack": {"copy"}})
 	browser.Post("/logout", nil)
-	mustBeNobody(t, browser.Get("/whoami"))
+	mustBeLoggedOut(t, browser.Get("/whoami"))
 	page := browser.Post("/bench", url.Values{"attack": {"replay"}})
-	page.MustShow("403 Forbidden. You are nobody.")
+	page.MustShow("403 Forbidden. You are not logged in.")
 	page.MustShow("200 OK. You are admin and have 10 coins.")
 
-	browser.SetCookie(cookieName, browser.Cookie("/", copyName)) // and so it is for a thief
+	browser.SetCookie(cookieName, browser.Cookie("/", copyName)) // a thief does the same by hand
 	browser.Get("/whoami").MustShow("You are admin")
 }
 
@@ -506,21 +541,21 @@ func TestLimitOlderCookieRollsTheSessionBack(t *testing.T) {
 	page.MustShow("200 OK. You are admin and have 10 coins.")
 }
 
-func TestLimitLastAnswerWins(t *testing.T) {
+func TestLimitLastResponseWins(t *testing.T) {
 	browser := signedIn(t)
 	page := browser.Post("/bench", url.Values{"attack": {"twice"}})
 	if n := strings.Count(page.Body, "&#34;coins&#34;:9"); n != 2 {
-		t.Errorf("%d of 2 answers say 9 coins: %s", n, page.Body)
+		t.Errorf("%d responses set a cookie with 9 coins, want 2; the page says: %s", n, page.Text())
 	}
 
 	before := browser.Cookie("/", cookieName)
 	browser.Post("/spend", nil)
-	browser.SetCookie(cookieName, before) // what the other tab sent, before it had the answer
+	browser.SetCookie(cookieName, before) // the other tab sends this before the first response arrives
 	browser.Post("/spend", nil)
 	browser.Get("/whoami").MustShow("have 9 coins")
 }
 
-func TestCopyReplaysUntilItsTimeIsUp(t *testing.T) {
+func TestCopyReplaysUntilItExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := signedIn(t)
 		browser.Post("/bench", url.Values{"attack": {"copy"}})
@@ -531,18 +566,18 @@ func TestCopyReplaysUntilItsTimeIsUp(t *testing.T) {
 	})
 }
 
-func TestBenchOnlyAsks(t *testing.T) {
+func TestBenchChangesNoSession(t *testing.T) {
 	browser := signedIn(t)
 	for _, attack := range []string{"tamper", "twice", "replay"} {
 		page := browser.Post("/bench", url.Values{"attack": {attack}})
-		if cookie := page.Header.Get("Set-Cookie"); cookie != "" {
-			t.Errorf("%s sets %s", attack, cookie)
+		if line := page.Header.Get("Set-Cookie"); line != "" {
+			t.Errorf("%s: got Set-Cookie: %s, want none", attack, line)
 		}
 	}
 	browser.Get("/whoami").MustShow("You are admin and have 10 coins.")
 }
 
-func TestBenchTakesTheCookieThatCanBeRead(t *testing.T) {
+func TestBenchUsesTheCookieThatIsValid(t *testing.T) {
 	browser := signedIn(t)
 	good := browser.Cookie("/", cookieName)
 	for _, decoy := range []string{"", "x", ".", "..", "e30.e30.e30"} {
@@ -553,13 +588,13 @@ func TestBenchTakesTheCookieThatCanBeRead(t *testing.T) {
 			w := httptest.NewRecorder()
 			browser.Handler.ServeHTTP(w, r)
 			if w.Code >= 400 {
-				t.Errorf("%s, with a cookie %q before the session's: %d", attack, decoy, w.Code)
+				t.Errorf("%s with the cookie %q before the session's: got status %d, want one below 400", attack, decoy, w.Code)
 			}
 		}
 	}
 }
 
-// A kilobyte that no one signed must not become a page of megabytes.
+// A kilobyte that no one signed must not turn into a page of megabytes.
 func TestBenchInflatesNothingThatIsNotSigned(t *testing.T) {
 	var packed bytes.Buffer
 	w := zlib.NewWriter(&packed)
@@ -569,15 +604,17 @@ func TestBenchInflatesNothingThatIsNotSigned(t *testing.T) {
 	for name, browser := range map[string]*webtest.Browser{
 		"a stranger": webtest.NewBrowser(t, site(t, secret)), "a user": signedIn(t),
 	} {
-		for _, cookie := range []string{copyName, cookieName} {
-			for _, path := range []string{"/bench", "/dashboard"} {
-				r := httptest.NewRequest("GET", webtest.Origin+path, nil)
-				r.Header.Set("Cookie", cookie+"="+bomb)
-				if page := browser.Send(r); len(page.Body) > 100_000 {
-					t.Errorf("%s, %s with a bomb in %s: %d bytes", name, path, cookie, len(page.Body))
+		t.Run(name, func(t *testing.T) {
+			for _, cookie := range []string{copyName, cookieName} {
+				for _, path := range []string{"/bench", "/dashboard"} {
+					r := httptest.NewRequest("GET", webtest.Origin+path, nil)
+					r.Header.Set("Cookie", cookie+"="+bomb)
+					if got := len(browser.Send(r).Body); got > 100_000 {
+						t.Errorf("%s with a bomb in %s: got %d bytes, want at most 100000", path, cookie, got)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 
@@ -585,14 +622,10 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 	stranger := webtest.NewBrowser(t, site(t, secret))
 	stranger.Get("/bench").MustShow("You are not logged in")
 	for _, attack := range []string{"tamper", "copy", "twice"} {
-		if page := stranger.Post("/bench", url.Values{"attack": {attack}}); page.Path != "/login" {
-			t.Errorf("%s without a session: at %s", attack, page.Path)
-		}
+		stranger.Post("/bench", url.Values{"attack": {attack}}).MustBeAt("/login")
 	}
 	stranger.Post("/bench", url.Values{"attack": {"replay"}}).MustShow("There is no copy")
-	if page := signedIn(t).Post("/bench", url.Values{"attack": {"<script>"}}); page.Status != 400 {
-		t.Errorf("an attack that there is not: %d, want 400", page.Status)
-	}
+	signedIn(t).Post("/bench", url.Values{"attack": {"<script>"}}).MustBe(http.StatusBadRequest, "The bench has no such attack.")
 }
 
 func TestAttackersFormPostsToTheApp(t *testing.T) {
@@ -606,8 +639,8 @@ var (
 	twoSites = origins{App: webtest.Origin, Attacker: "https://example.com:8081"}
 )
 
-// site is the lesson's handler in a process that has this secret, and accepts
-// these old ones.
+// site returns the lesson's handler, as a process with this secret and these old secrets
+// has it.
 func site(t *testing.T, secret []byte, old ...[]byte) http.Handler {
 	t.Helper()
 	return newHandler(manager(t, secret, old...), twoSites)
@@ -622,8 +655,8 @@ func manager(t *testing.T, secret []byte, old ...[]byte) *session.Manager {
 	return sessions
 }
 
-// visitTo is a page that does something to the session: an older release of the
-// program, or a short cut.
+// visitTo returns a handler that has the site's secret, and changes the session with do.
+// It stands for an older release of the program, or saves a test the login.
 func visitTo(t *testing.T, do func(*session.Session)) http.Handler {
 	t.Helper()
 	return manager(t, secret).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -631,7 +664,8 @@ func visitTo(t *testing.T, do func(*session.Session)) http.Handler {
 	}))
 }
 
-// signedIn is a browser with the admin's session, got without the 600,000 rounds.
+// signedIn returns a browser with the admin's session. It uses no password, because
+// hashing one is slow.
 func signedIn(t *testing.T) *webtest.Browser {
 	t.Helper()
 	browser := webtest.NewBrowser(t, visitTo(t, func(s *session.Session) { signIn(s, users[0]) }))
@@ -640,6 +674,7 @@ func signedIn(t *testing.T) *webtest.Browser {
 	return browser
 }
 
+// payloadOf returns the payload of the browser's session cookie.
 func payloadOf(t *testing.T, browser *webtest.Browser) string {
 	t.Helper()
 	parts, err := session.Inspect(browser.Cookie("/", cookieName))
@@ -649,9 +684,8 @@ func payloadOf(t *testing.T, browser *webtest.Browser) string {
 	return string(parts.Payload)
 }
 
-func mustBeNobody(t *testing.T, page webtest.Page) {
+// mustBeLoggedOut wants the page that whoami shows a visitor who is not logged in.
+func mustBeLoggedOut(t *testing.T, page webtest.Page) {
 	t.Helper()
-	if page.Status != 403 || !strings.Contains(page.Body, "You are nobody") {
-		t.Errorf("%s: %d %s, want nobody", page.Path, page.Status, page.Body)
-	}
+	page.MustBe(http.StatusForbidden, "You are not logged in.")
 }

@@ -12,8 +12,8 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// form is the login form: what was typed into it, and what is wrong with that.
-// The password never comes back.
+// form is what the login page shows again: the username that was typed, and the problem
+// with the form. It has no password, so no page ever shows one.
 type form struct{ Username, Problem string }
 
 const tooMany = "Too many logins at the same time. Try again in a few seconds."
@@ -31,6 +31,7 @@ func (t turns) check(ctx context.Context, name, guess string) (ok bool, err erro
 	return ok, err
 }
 
+// login checks the username and the password, and begins a session.
 func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	name := r.PostForm.Get("username")
 	for _, field := range []string{"username", "password"} {
@@ -55,34 +56,40 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/sessions", http.StatusSeeOther)
 }
 
-// signIn ends the session that was there, and begins one with an ID that nobody
-// knows yet. An ID that somebody planted in this browser stays a stranger's
-// (session fixation). Nothing is carried over, not even the cart: it may be that
-// somebody's, or of whoever sat here before.
+// signIn ends the session from before the login, and begins one with a new ID.
+//
+// An attacker may have planted the old ID in this browser (session fixation). With a
+// new ID, the attacker does not know the user's session.
+//
+// No value is carried over, not even the cart. It may belong to the attacker, or to an
+// earlier visitor at this browser.
 func signIn(s *session.Session, name string) {
 	s.Clear()
 	s.SetOwner(name) // for Manager.Sessions
 	username.Set(s, name)
 }
 
-// logout ends the session in the store. A copy of its cookie opens nothing from
-// now on, and the browser is told to delete its own.
+// logout ends the session in the store. From then on a copy of its cookie opens nothing.
+// The manager also tells the browser to delete its cookie.
 func logout(w http.ResponseWriter, r *http.Request) {
 	session.From(r).Clear()
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// forget answers with a stylesheet that has no styles. Whatever no-store says, some
-// browsers keep the page that you leave in memory, and Back would show it after
-// a logout. Clear-Site-Data makes them drop it, if it comes when that page has
-// been left: so the login page asks for this.
+// forget sends an empty stylesheet with a Clear-Site-Data header.
+//
+// Some browsers keep the page that you leave in memory, even with no-store, and Back
+// would show it after a logout. Clear-Site-Data makes them delete it. The header works
+// only after the browser has left that page. Therefore the login page loads this
+// stylesheet.
 func forget(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 }
 
-// user returns who is signed in and still a user, or "".
+// user returns the name of the user who is signed in. It returns "" if no one is signed
+// in, or if the account no longer exists.
 func user(s *session.Session) string {
 	name := username.Get(s)
 	if _, known := passwords[name]; !known {
@@ -91,7 +98,8 @@ func user(s *session.Session) string {
 	return name
 }
 
-// signedIn lets only users in, and tells next who it is.
+// signedIn returns a handler that calls next with the name of the user who is signed in.
+// It sends all other visitors to the login page.
 func signedIn(next func(w http.ResponseWriter, r *http.Request, name string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := user(session.From(r))
@@ -103,13 +111,14 @@ func signedIn(next func(w http.ResponseWriter, r *http.Request, name string)) ht
 	}
 }
 
-// password is what is kept of a password: a random salt, and a hash that takes
-// many rounds, which makes guessing slow (OWASP Password Storage Cheat Sheet).
+// password is what the site stores instead of a password: a random salt and a hash.
 type password struct{ salt, hash string }
 
+// rounds makes each guess at a stolen hash slow. The number is OWASP's for PBKDF2 with
+// SHA-256 (Password Storage Cheat Sheet).
 const rounds = 600_000
 
-// passwords holds the users. The hash is
+// passwords has the users. The hash is the output of
 //
 //	openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt iter:600000 \
 //	  -kdfopt pass:password -kdfopt salt:80e1284e89b4f4fae08b9f1245b2e511 PBKDF2
@@ -120,14 +129,16 @@ var passwords = map[string]password{
 	},
 }
 
-// check reports whether the user has this password. For a name that nobody has
-// it works as long: an answer that came sooner would tell which names exist.
+// check reports whether the user has this password.
+//
+// If there is no such user, check does the same work, because a faster response would
+// tell which names exist.
 func check(name, guess string) bool {
 	stored, known := passwords[name]
 	hash, err := pbkdf2.Key(sha256.New, guess, []byte(stored.salt), rounds, sha256.Size)
 	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash)), []byte(stored.hash)) == 1
-	// HMAC pads a short key with zero bytes, so a guess that ends with them would count
-	// as the password without them.
+	// HMAC pads a short key with zero bytes, so a guess that ends with zero bytes would
+	// match the password without them.
 	padded := strings.Contains(guess, "\x00")
 	return match && known && !padded && err == nil
 }

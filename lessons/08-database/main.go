@@ -1,13 +1,15 @@
-// Command 08-database is the login, the cart and the counter of earlier lessons,
-// with the sessions kept on the server. The cookie carries an ID and no more.
+// Command 08-database serves the login, the cart and the counter of earlier lessons. It
+// stores the sessions on the server. The cookie has only a session ID.
 //
 //	go run ./lessons/08-database
 //	go run ./lessons/08-database -store memory
 //	go run ./lessons/08-database -store redis://localhost:6379/0
 //
-// Open http://localhost:8080 in two browsers, log in with both, and end one
-// session from the other. The login is in login.go, the cart in shop.go, and the
-// pages that list and end sessions in sessions.go.
+// Open http://localhost:8080 in two browsers and log in with both. Then end the session
+// of one browser from the other.
+//
+// The login is in login.go, the cart is in shop.go, and the pages that list and end
+// sessions are in sessions.go.
 package main
 
 import (
@@ -44,17 +46,17 @@ const (
 
 const (
 	cookieName  = "database"
-	maxNote     = 250_000     // bytes that a visitor may have the server keep
-	maxNoteForm = 4 * maxNote // bytes of its form, where a letter may take three
-	maxForm     = 4096        // bytes of any other form
+	maxNote     = 250_000     // maximum size of a note, in bytes
+	maxNoteForm = 4 * maxNote // of its form, where a byte of the note can take three, as in %C3
+	maxForm     = 4096        // of any other form
 )
 
-// sample is a note that takes 200 kB.
+// sample is a note of 200 kB.
 var sample = strings.Repeat("0123456789", 20_000)
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
-	kind := flag.String("store", "file", "where sessions are kept: file, memory, or the URL of a Redis")
+	kind := flag.String("store", "file", "where sessions are stored: file, memory, or the URL of a Redis server")
 	dir := flag.String("dir", defaultDir(), "the directory for -store file")
 	flag.Parse()
 
@@ -83,8 +85,8 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// defaultDir is a directory of this user's, outside the repository: what
-// visitors keep is not to be committed.
+// defaultDir returns a directory that belongs to this user. It is outside the
+// repository, because the data of visitors must not be committed.
 func defaultDir() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -93,8 +95,11 @@ func defaultDir() string {
 	return filepath.Join(cache, "sessions-in-go", "08-database")
 }
 
-// openStore also says in words where the sessions are. The store is not closed:
-// it ends with the process, and each of them bears that at any moment.
+// openStore opens the store that -store names. It also returns, in words, where the
+// sessions are.
+//
+// The program never closes the store, because every store is made for a process that
+// can end at any time.
 func openStore(kind, dir string) (store session.Store, where string, err error) {
 	switch {
 	case kind == "memory":
@@ -106,7 +111,7 @@ func openStore(kind, dir string) (store session.Store, where string, err error) 
 		store, err = redisstore.New(kind)
 		return store, "Redis", err
 	}
-	return nil, "", errors.New("-store is file, memory, or a URL that begins with redis:// or rediss://")
+	return nil, "", errors.New("-store must be file, memory, or a URL that begins with redis:// or rediss://")
 }
 
 func options(store session.Store) *session.Options {
@@ -118,9 +123,10 @@ func options(store session.Store) *session.Options {
 	}
 }
 
-// newHandler returns the lesson's site. CrossOriginProtection answers 403 to a
-// POST from a page of another origin; browsers say with each POST where it comes
-// from.
+// newHandler returns the lesson's site.
+//
+// CrossOriginProtection answers a POST from a page of another origin with 403. It can
+// do that because browsers send the page's origin with each POST.
 func newHandler(sessions *session.Manager) http.Handler {
 	own := ownSessions{sessions}
 	logins := newTurns()
@@ -142,9 +148,11 @@ func newHandler(sessions *session.Manager) http.Handler {
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
 
-// home counts its visits, which is the one change here that a GET makes. With
-// Update none is lost: if another tab has saved the session meanwhile, the
-// manager loads what that one saved, and calls the function again on it.
+// home counts a visit, and shows the session. This is the only GET request here that
+// changes the session.
+//
+// Update loses no visit. If another tab saved the session since this request loaded it,
+// the manager loads the newer session and calls the function again on its count.
 func home(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	visits.Update(s, func(n int) int { return n + 1 })
@@ -166,8 +174,8 @@ func home(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// stored returns what the store keeps of a session: its values, and Flask's mark
-// of a permanent one, as JSON that leaves < as it is.
+// stored returns the JSON that the store has of a session: its values, and the mark of a
+// permanent session, which is Flask's. The JSON has < as it is, without an escape.
 func stored(s *session.Session) []byte {
 	var data bytes.Buffer
 	encoder := json.NewEncoder(&data)
@@ -185,14 +193,14 @@ func stored(s *session.Session) []byte {
 	return bytes.TrimSpace(data.Bytes())
 }
 
-// clientSideBytes is the length of the cookie, name and value, that would carry
-// the values themselves: the cookie of lessons 01 to 07.
+// clientSideBytes returns the length of the name and value of a cookie that has the
+// values themselves, as in lessons 01 to 07.
 func clientSideBytes(values []byte) int {
 	return len(cookieName+"=") + base64.RawURLEncoding.EncodedLen(len(values)) +
 		len(".ZVPxAA") + len(".") + base64.RawURLEncoding.EncodedLen(sha256.Size)
 }
 
-// cookieBytes is the length of the cookie that came with the request.
+// cookieBytes returns the length of the request's session cookie, name and value.
 func cookieBytes(r *http.Request) int {
 	n := 0
 	for _, c := range r.CookiesNamed(cookieName) {
@@ -201,8 +209,9 @@ func cookieBytes(r *http.Request) int {
 	return n
 }
 
-// keepNote keeps what would never fit into a cookie. There is a bound even so:
-// it is the server's disk now that fills.
+// keepNote stores a note that can be too large for a cookie.
+//
+// The size of a note must have a limit, because notes fill the server's disk.
 func keepNote(w http.ResponseWriter, r *http.Request) {
 	text := r.PostForm.Get("note")
 	if r.PostForm.Has("sample") {
@@ -245,7 +254,7 @@ var pagesHTML string
 
 var pages = template.Must(template.New("pages").Parse(pagesHTML))
 
-// show answers with a page that no cache may keep, not even the browser's own.
+// show writes a page that no cache may store, not even the browser's own.
 func show(w http.ResponseWriter, status int, page string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -255,12 +264,13 @@ func show(w http.ResponseWriter, status int, page string, data any) {
 	}
 }
 
+// problem writes a page that says what is wrong with the request.
 func problem(w http.ResponseWriter, status int, text string) {
 	show(w, status, "problem", text)
 }
 
-// unavailable is the answer when the store fails under one of these pages. Where
-// the session itself cannot be loaded or saved, the manager answers the same.
+// unavailable writes the response for a handler whose call of the store has failed. If
+// the session itself cannot be loaded or saved, the manager sends the same response.
 func unavailable(w http.ResponseWriter, err error) {
 	log.Print(err)
 	w.Header().Set("Cache-Control", "no-store")

@@ -23,6 +23,7 @@ import (
 	"example.com/sessions/internal/session"
 	"example.com/sessions/internal/session/filestore"
 	"example.com/sessions/internal/session/memstore"
+	"example.com/sessions/internal/session/storetest"
 	"example.com/sessions/internal/webtest"
 )
 
@@ -48,13 +49,18 @@ func TestDataIsNotSentWithEveryRequest(t *testing.T) {
 	browser.Get("/").MustShow("no cookie")
 	short := len(browser.Cookie("/", cookieName))
 	page := browser.Post("/note", url.Values{"sample": {"yes"}})
-	if long := len(browser.Cookie("/", cookieName)); long != short || long > 100 {
-		t.Errorf("a cookie of %d bytes became one of %d", short, long)
+	long := len(browser.Cookie("/", cookieName))
+	if long != short {
+		t.Errorf("with the note: got a cookie of %d bytes, want %d as before", long, short)
+	}
+	if long > 100 {
+		t.Errorf("got a cookie of %d bytes, want at most 100", long)
 	}
 	page.MustShow(fmt.Sprintf("%d bytes: the session ID", len("database=")+short))
 }
 
-// The page computes what a client-side session would send. Here one sends it.
+// The page computes how long the cookie of a client-side session would be. This test makes
+// such a cookie.
 func TestPageTellsWhatAClientSideCookieWouldTake(t *testing.T) {
 	fill := func(s *session.Session) {
 		visits.Set(s, 2)
@@ -95,28 +101,25 @@ func TestSessionInMemoryEndsWithTheProgram(t *testing.T) {
 	browser.Get("/").MustShow("You have visited this page 1 times.")
 }
 
-// A database has no part in this: the browser keeps the ID or it does not.
+// This does not depend on the database. It depends on whether the browser keeps the ID.
 func TestSessionOutlivesTheBrowserIfItIsPermanent(t *testing.T) {
 	for keep, want := range map[string]string{"": "/login", "keep": "/sessions"} {
-		t.Run(want, func(t *testing.T) {
+		t.Run("keep="+keep, func(t *testing.T) {
 			t.Parallel()
 			browser := webtest.NewBrowser(t, site(t, memstore.New()))
 			form := url.Values{"username": {"admin"}, "password": {"password"}}
 			if keep != "" {
 				form.Set("keep", "yes")
 			}
-			if page := browser.Post("/login", form); page.Path != "/sessions" {
-				t.Fatalf("after login the browser is at %s: %s", page.Path, page.Body)
-			}
+			browser.Post("/login", form).MustBeAt("/sessions")
 			browser.Restart()
-			if page := browser.Get("/sessions"); page.Path != want {
-				t.Errorf("after a restart the browser is at %s", page.Path)
-			}
+			browser.Get("/sessions").MustBeAt(want)
 		})
 	}
 }
 
 func TestSessionsAreListedWithTheirTimes(t *testing.T) {
+	var page webtest.Page
 	synctest.Test(t, func(t *testing.T) { // a bubble begins with the year 2000
 		store := memstore.New()
 		laptop := signedInAt(t, store)
@@ -124,23 +127,27 @@ func TestSessionsAreListedWithTheirTimes(t *testing.T) {
 		phone := signedInAt(t, store)
 		time.Sleep(5 * time.Minute)
 		phone.Get("/cart").MustBeAt("/cart")
-
-		page := laptop.Get("/sessions")
-		if n := len(idsOn(page)); n != 2 {
-			t.Errorf("%d sessions are listed, want 2", n)
-		}
-		mine, others, _ := strings.Cut(page.Body, "Another browser") // which began later
-		for part, times := range map[string][]string{
-			mine:   {"This browser", "00:00:00 UTC", "<dt>Last used</dt><dd>now</dd>", "00:45:00 UTC"},
-			others: {"00:10:00 UTC", "00:15:00 UTC", "00:45:00 UTC"},
-		} {
-			for _, want := range times {
-				if !strings.Contains(part, want) {
-					t.Errorf("there is no %q in %s", want, part)
+		page = laptop.Get("/sessions")
+	})
+	if got := len(idsOn(page)); got != 2 {
+		t.Errorf("got %d sessions, want 2", got)
+	}
+	mine, other, _ := strings.Cut(page.Body, "Another browser") // its session began later, so it comes second
+	for _, test := range []struct {
+		name, part string
+		times      []string
+	}{
+		{"this browser", mine, []string{"This browser", "00:00:00 UTC", "<dt>Last used</dt><dd>now</dd>", "00:45:00 UTC"}},
+		{"another browser", other, []string{"00:10:00 UTC", "00:15:00 UTC", "00:45:00 UTC"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, want := range test.times {
+				if !strings.Contains(test.part, want) {
+					t.Errorf("want %q, and the list says: %s", want, webtest.Page{Body: test.part}.Text())
 				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func TestEndedSessionIsOutWithItsNextRequest(t *testing.T) {
@@ -148,10 +155,10 @@ func TestEndedSessionIsOutWithItsNextRequest(t *testing.T) {
 	laptop, phone := signedInAt(t, store), signedInAt(t, store)
 	ids := idsOn(laptop.Get("/sessions"))
 	if len(ids) != 2 {
-		t.Fatalf("the page lists %q, want two sessions", ids)
+		t.Fatalf("got the sessions %q, want two", ids)
 	}
 	for _, id := range ids {
-		if !strings.Contains(laptop.Get("/").Body, id) { // the home page names this browser's
+		if !strings.Contains(laptop.Get("/").Body, id) { // the home page shows the laptop's own ID
 			laptop.Post("/sessions/end", url.Values{"id": {id}})
 		}
 	}
@@ -164,7 +171,7 @@ func TestEndingThisSessionIsALogout(t *testing.T) {
 	id := idsOn(browser.Get("/sessions"))[0]
 	browser.Post("/sessions/end", url.Values{"id": {id}}).MustBeAt("/login")
 	if value := browser.Cookie("/", cookieName); value != "" {
-		t.Errorf("the cookie is still there: %s", value)
+		t.Errorf("after logout the browser has the cookie %s, want none", value)
 	}
 }
 
@@ -173,7 +180,7 @@ func TestEndOthersLeavesThisSession(t *testing.T) {
 	laptop, phone, tablet := signedInAt(t, store), signedInAt(t, store), signedInAt(t, store)
 	page := laptop.Post("/sessions/end-others", nil)
 	if ids := idsOn(page); len(ids) != 1 {
-		t.Errorf("%d sessions are left", len(ids))
+		t.Errorf("got %d sessions, want 1", len(ids))
 	}
 	page.MustShow("This browser")
 	phone.Get("/sessions").MustBeAt("/login")
@@ -191,14 +198,19 @@ func TestEndOthersEndsACopyOfThisCookieToo(t *testing.T) {
 	browser.Get("/sessions").MustBeAt("/sessions")
 }
 
-func TestEndOthersMeetsOneThatEndsByItself(t *testing.T) {
-	store := &faulty{Store: memstore.New()}
+func TestEndOthersAcceptsThatOneEndsAtTheSameTime(t *testing.T) {
+	store := &storetest.Faulty{Store: memstore.New()}
 	laptop, phone := signedInAt(t, store), signedInAt(t, store)
-	store.afterList = func() { phone.Post("/logout", nil) }
+	store.OnList = func(ctx context.Context, owner string) ([]session.Record, error) {
+		records, err := store.Store.List(ctx, owner)
+		store.OnList = nil
+		phone.Post("/logout", nil)
+		return records, err
+	}
 	laptop.Post("/sessions/end-others", nil).MustBeAt("/sessions")
 }
 
-func TestNobodyEndsSomebodyElsesSession(t *testing.T) {
+func TestNoOneEndsTheSessionOfAnotherVisitor(t *testing.T) {
 	store := memstore.New()
 	browser, stranger := signedInAt(t, store), webtest.NewBrowser(t, site(t, store))
 	other := regexp.MustCompile(`[0-9a-f]{64}`).FindString(stranger.Get("/").Body)
@@ -220,7 +232,7 @@ func TestLoginPageHasTheBrowserForgetThePageBefore(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	browser.Get("/login").MustShow(`href="/forget.css"`)
 	if got := browser.Get("/forget.css").Header.Get("Clear-Site-Data"); got != `"cache"` {
-		t.Errorf("Clear-Site-Data is %s", got)
+		t.Errorf("got Clear-Site-Data %s, want %q", got, "cache")
 	}
 }
 
@@ -242,16 +254,15 @@ func TestLimitGoneOlderCookieRollsNothingBack(t *testing.T) {
 	browser.Get("/").MustShow("You have visited this page 3 times.")
 }
 
-// The processes share nothing but the store, and each has loaded the session
-// before the other saves it.
+// The processes share only the store. Each loads the session before the other saves it.
 func TestLimitGoneTwoTabsLoseNothing(t *testing.T) {
-	store := &meeting{Store: memstore.New()}
+	store := &storetest.Meeting{Store: memstore.New()}
 	browser := webtest.NewBrowser(t, site(t, store))
 	browser.Get("/")
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser, "GET", "/", nil, site(t, store), site(t, store))
 	browser.Get("/").MustShow("You have visited this page 4 times.")
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser, "POST", "/add_to_cart/3", nil, site(t, store), site(t, store))
 	browser.Get("/cart").MustShow("Headphones x 2 = $199.98")
 }
@@ -270,19 +281,19 @@ func TestOrderIsPlacedOnceHoweverOftenTheButtonIsPressed(t *testing.T) {
 }
 
 func TestOrderIsPlacedOnceByTwoProcessesAtOnce(t *testing.T) {
-	store := &meeting{Store: memstore.New()}
+	store := &storetest.Meeting{Store: memstore.New()}
 	browser := webtest.NewBrowser(t, site(t, store))
 	form := withOrder(t, browser, "1")
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser, "POST", "/checkout", form, site(t, store), site(t, store))
 	mustList(t, browser.Get("/cart"), "Order 1: $999.99")
 }
 
 func TestOrderIsPlacedOnceByADoubleClick(t *testing.T) {
-	store := &meeting{Store: memstore.New()}
+	store := &storetest.Meeting{Store: memstore.New()}
 	browser := webtest.NewBrowser(t, site(t, store))
 	form := withOrder(t, browser, "1")
-	store.next(2)
+	store.Next(2)
 	atOnce(t, browser, "POST", "/checkout", form, browser.Handler, browser.Handler)
 	mustList(t, browser.Get("/cart"), "Order 1: $999.99")
 }
@@ -307,7 +318,7 @@ func TestOrderPageOfAnotherCartOrdersNothing(t *testing.T) {
 
 	browser.Post("/checkout", withOrder(t, browser))
 	again := withOrder(t, browser, "3")
-	mustList(t, browser.Post("/checkout", form), "Order 1: $1499.98") // pressed late
+	mustList(t, browser.Post("/checkout", form), "Order 1: $1499.98") // the form of the first cart places nothing
 	browser.Post("/checkout", again).MustShow("Order 2 is placed, its total is $99.99.")
 }
 
@@ -330,7 +341,7 @@ func TestSessionRemembersTwentyOrders(t *testing.T) {
 	mustList(t, browser.Get("/cart"), want...)
 }
 
-// The cart, in three processes behind one address.
+// The cart works in three processes behind one address.
 
 func TestCartWalksAcrossThreeProcesses(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
@@ -349,7 +360,7 @@ func TestCartWalksAcrossThreeProcesses(t *testing.T) {
 	}
 }
 
-func TestTenOfAProductIsTheMost(t *testing.T) {
+func TestTenOfAProductIsTheMaximum(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	for range 10 {
 		browser.Post("/add_to_cart/3", nil)
@@ -369,7 +380,7 @@ func TestUnknownProductIsNotFoundAndNothingIsStored(t *testing.T) {
 		page.MustNotShow("<script")
 	}
 	if value := browser.Cookie("/", cookieName); value != "" {
-		t.Errorf("stored under %s", value)
+		t.Errorf("got the cookie %s, want none", value)
 	}
 }
 
@@ -394,13 +405,13 @@ func TestLoginBeginsASessionWithANewID(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()
 	browser := webtest.NewBrowser(t, site(t, store))
-	browser.Post("/note", url.Values{"note": {"left by somebody"}})
+	browser.Post("/note", url.Values{"note": {"left by a stranger"}})
 	planted := browser.Cookie("/", cookieName)
 	browser.Post("/login", url.Values{"username": {"admin"}, "password": {"password"}}).MustBeAt("/sessions")
 	if browser.Cookie("/", cookieName) == planted {
-		t.Error("the ID from before the login has become the user's")
+		t.Error("the login kept the ID from before it, want a new one")
 	}
-	browser.Get("/").MustNotShow("left by somebody")
+	browser.Get("/").MustNotShow("left by a stranger")
 
 	attacker := webtest.NewBrowser(t, site(t, store))
 	attacker.SetCookie(cookieName, planted)
@@ -408,28 +419,28 @@ func TestLoginBeginsASessionWithANewID(t *testing.T) {
 	attacker.Get("/").MustShow("You are not signed in.")
 }
 
-func TestWrongPasswordAndUnknownUserGetTheSameAnswer(t *testing.T) {
+func TestWrongPasswordAndUnknownUserGetTheSameResponse(t *testing.T) {
 	t.Parallel()
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	for _, name := range []string{"admin", "nobody"} {
+	for _, name := range []string{"admin", "stranger"} {
 		page := browser.Post("/login", url.Values{"username": {name}, "password": {"Password"}})
 		page.MustBe(http.StatusForbidden, "Invalid credentials")
 		page.MustNotShow(`"Password"`)
 	}
 	if value := browser.Cookie("/", cookieName); value != "" {
-		t.Errorf("a failed login set %s", value)
+		t.Errorf("after a failed login: got the cookie %s, want none", value)
 	}
 }
 
-// HMAC pads a short key with zero bytes, so this would be the same key.
+// HMAC pads a short key with zero bytes, so both passwords would be the same key.
 func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t, memstore.New())).Post("/login", url.Values{"username": {"admin"}, "password": {"password\x00"}})
 	if page.Status != http.StatusForbidden {
-		t.Errorf("the password and a zero byte: status %d, want 403", page.Status)
+		t.Errorf("the password and a zero byte: got status %d, want 403", page.Status)
 	}
 }
 
-// A right login does not wait behind any number of wrong ones.
+// A visitor with the right password must not wait behind any number of wrong logins.
 func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logins := newTurns()
@@ -443,13 +454,13 @@ func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 		mux.HandleFunc("POST /login", readForm(maxForm, logins.login))
 		page := webtest.NewBrowser(t, manager(t, memstore.New()).Handler(mux)).Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
 		if page.Status != http.StatusServiceUnavailable {
-			t.Errorf("status %d, want 503", page.Status)
+			t.Errorf("got status %d, want 503", page.Status)
 		}
 		if got := page.Header.Get("Retry-After"); got == "" {
-			t.Error("the response does not say when to try again")
+			t.Error("the response has no Retry-After, want one")
 		}
 		if got := page.Header.Get("Set-Cookie"); got != "" {
-			t.Errorf("Set-Cookie: %s, want none", got)
+			t.Errorf("got Set-Cookie: %s, want none", got)
 		}
 	})
 }
@@ -461,31 +472,31 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 			logins.hashing <- struct{}{}
 		}
 		ctx, leave := context.WithCancel(t.Context())
-		answers := make(chan bool, 1)
+		results := make(chan bool, 1)
 		go func() {
 			ok, _ := logins.check(ctx, "admin", "password")
-			answers <- ok
+			results <- ok
 		}()
 		synctest.Wait()
-		if len(answers) > 0 {
-			t.Error("the check did not wait")
+		if len(results) > 0 {
+			t.Error("the check returned before it had a turn, want it to wait")
 		}
 		leave()
-		if <-answers {
-			t.Error("a visitor who left was let in")
+		if <-results {
+			t.Error("a visitor who left was logged in, want no login")
 		}
 		for range maxHashing {
 			<-logins.hashing
 		}
-		for range 2 * maxHashing { // each gives its turn back
+		for range 2 * maxHashing { // each check gives its turn back
 			if ok, err := logins.check(t.Context(), "admin", "password"); !ok {
-				t.Errorf("a login with a turn was not let in: %v", err)
+				t.Errorf("the right password with a turn: got %v and error %v, want true", ok, err)
 			}
 		}
 	})
 }
 
-func TestSessionOfARemovedUserIsNobodys(t *testing.T) {
+func TestRemovedUserIsSignedOut(t *testing.T) {
 	browser := visitor(t, memstore.New(), func(s *session.Session) { signIn(s, "left-us") })
 	browser.Get("/sessions").MustBeAt("/login")
 	browser.Get("/").MustShow("You are not signed in.")
@@ -518,22 +529,20 @@ func TestBusySessionEndsAfterTwelveHours(t *testing.T) {
 // What can go wrong.
 
 func TestStoreThatIsDownIsA503(t *testing.T) {
-	store := &faulty{Store: memstore.New()}
+	store := &storetest.Faulty{Store: memstore.New()}
 	browser := signedInAt(t, store)
 	known := browser.Cookie("/", cookieName)
-	store.down.Store(true)
+	takeDown(store)
 	stranger := webtest.NewBrowser(t, site(t, store))
 	for _, page := range []webtest.Page{
 		browser.Get("/"), browser.Get("/sessions"), browser.Post("/note", url.Values{"note": {"x"}}),
 		browser.Post("/sessions/end-others", nil), browser.Post("/logout", nil), stranger.Get("/"),
 	} {
-		if page.Status != 503 || page.Body != "Service Unavailable\n" || page.Header.Get("Set-Cookie") != "" {
-			t.Errorf("%s: %d %q, Set-Cookie %q", page.Path, page.Status, page.Body, page.Header.Get("Set-Cookie"))
-		}
+		mustBeUnavailable(t, page)
 	}
-	store.down.Store(false)
+	bringBack(store)
 	if browser.Cookie("/", cookieName) != known {
-		t.Error("the browser lost its cookie")
+		t.Error("the browser has another cookie, want the one from before the failure")
 	}
 	browser.Get("/sessions").MustBeAt("/sessions")
 }
@@ -544,31 +553,33 @@ func TestRedisThatIsNotThereIsA503(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener.Close() // so nobody listens there
+	listener.Close() // from here on no server listens at the address
 	store, _, err := openStore("redis://"+listener.Addr().String(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := webtest.NewBrowser(t, site(t, store)).Get("/")
-	if page.Status != 503 || page.Header.Get("Set-Cookie") != "" {
-		t.Errorf("answered %d, Set-Cookie %q", page.Status, page.Header.Get("Set-Cookie"))
-	}
+	mustBeUnavailable(t, webtest.NewBrowser(t, site(t, store)).Get("/"))
 }
 
 func TestListThatFailsIsA503(t *testing.T) {
-	store := &faulty{Store: memstore.New()}
+	store := &storetest.Faulty{Store: memstore.New()}
 	browser := signedInAt(t, store)
-	store.listDown.Store(true)
+	store.OnList = listIsDown
 	for _, page := range []webtest.Page{
 		browser.Get("/sessions"), browser.Post("/sessions/end", url.Values{"id": {"x"}}), browser.Post("/sessions/end-others", nil),
 	} {
 		page.MustBe(http.StatusServiceUnavailable, "Service Unavailable\n")
 	}
-	store.listDown.Store(false)
+	bringBack(store)
 	signedInAt(t, store)
-	store.afterList = func() { store.down.Store(true) } // when one is to be ended
-	if page := browser.Post("/sessions/end-others", nil); page.Status != 503 || page.Path != "/sessions/end-others" {
-		t.Errorf("%s: %d, want 503", page.Path, page.Status)
+	store.OnList = func(ctx context.Context, owner string) ([]session.Record, error) {
+		takeDown(store) // so that the store fails when a session is ended
+		return store.Store.List(ctx, owner)
+	}
+	page := browser.Post("/sessions/end-others", nil)
+	page.MustBe(http.StatusServiceUnavailable, "")
+	if want := "/sessions/end-others"; page.Path != want {
+		t.Errorf("the browser is at %s, want %s", page.Path, want)
 	}
 }
 
@@ -623,8 +634,12 @@ func TestChangesTakeAPostFromThisSite(t *testing.T) {
 
 func TestUnknownStoreIsRefused(t *testing.T) {
 	for _, kind := range []string{"", "memory:", "postgres://u:hunter2@localhost", "redis://u:hunter2@", "redis+tls://u:hunter2@h"} {
-		if _, _, err := openStore(kind, t.TempDir()); err == nil || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("-store %q: %v", kind, err)
+		_, _, err := openStore(kind, t.TempDir())
+		if err == nil {
+			t.Fatalf("-store %q: got no error, want one", kind)
+		}
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("-store %q: got the error %q, want no password in it", kind, err)
 		}
 	}
 	for _, kind := range []string{"file", "memory", "redis://localhost:1/0", "rediss://localhost"} {
@@ -638,7 +653,8 @@ func TestUnknownStoreIsRefused(t *testing.T) {
 
 var secret = bytes.Repeat([]byte("s"), 32)
 
-// manager is that of one process. A slow machine is no store that is down.
+// manager returns the manager of one process. It waits 30 seconds for the store, because
+// a test on a slow machine must not take the store for one that is down.
 func manager(t *testing.T, store session.Store) *session.Manager {
 	t.Helper()
 	opts := options(store)
@@ -650,12 +666,13 @@ func manager(t *testing.T, store session.Store) *session.Manager {
 	return sessions
 }
 
+// site returns the lesson's handler, as one process has it.
 func site(t *testing.T, store session.Store) http.Handler {
 	t.Helper()
 	return newHandler(manager(t, store))
 }
 
-// files is a store as one process opens it.
+// files opens a file store, as one process does.
 func files(t *testing.T, dir string) session.Store {
 	t.Helper()
 	store, err := filestore.New(dir)
@@ -666,7 +683,7 @@ func files(t *testing.T, dir string) session.Store {
 	return store
 }
 
-// visitor is a browser whose session holds what fill puts there.
+// visitor returns a browser whose session has the values that fill sets.
 func visitor(t *testing.T, store session.Store, fill func(*session.Session)) *webtest.Browser {
 	t.Helper()
 	browser := webtest.NewBrowser(t, manager(t, store).Handler(http.HandlerFunc(
@@ -676,8 +693,8 @@ func visitor(t *testing.T, store session.Store, fill func(*session.Session)) *we
 	return browser
 }
 
-// signedInAt is a browser of the admin's. It takes no password, which would take
-// a hash.
+// signedInAt returns a browser with the session of the user admin. It uses no password,
+// because hashing one is slow.
 func signedInAt(t *testing.T, store session.Store) *webtest.Browser {
 	t.Helper()
 	return visitor(t, store, func(s *session.Session) { signIn(s, "admin") })
@@ -692,12 +709,12 @@ func withOrder(t *testing.T, browser *webtest.Browser, ids ...string) url.Values
 	page := browser.Get("/checkout")
 	match := regexp.MustCompile(`name="order" value="(\w+)"`).FindStringSubmatch(page.Body)
 	if match == nil {
-		t.Fatalf("no order on %s: %s", page.Path, page.Body)
+		t.Fatalf("%s: the page has no order, and says: %s", page.Path, page.Text())
 	}
 	return url.Values{"order": {match[1]}}
 }
 
-// idsOn returns the IDs in the forms of the page of sessions.
+// idsOn returns the session IDs in the page's forms.
 func idsOn(page webtest.Page) []string {
 	var ids []string
 	for _, match := range regexp.MustCompile(`name="id" value="([0-9a-f]+)"`).FindAllStringSubmatch(page.Body, -1) {
@@ -718,79 +735,49 @@ func atOnce(t *testing.T, browser *webtest.Browser, method, path string, form ur
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, r)
 			if w.Code >= 400 {
-				t.Errorf("%s %s: %d %s", method, path, w.Code, w.Body)
+				t.Errorf("%s %s: got status %d, want one below 400", method, path, w.Code)
 			}
 		})
 	}
 	all.Wait()
 }
 
-// meeting is a store where some requests wait for each other: each has loaded the
-// session before the first of them saves it.
-type meeting struct {
-	session.Store
-	expected atomic.Int64
-	here     sync.WaitGroup
-}
-
-// next lets the next n loads wait for each other.
-func (m *meeting) next(n int) {
-	m.here.Add(n)
-	m.expected.Store(int64(n))
-}
-
-func (m *meeting) Load(ctx context.Context, id string) (session.Record, error) {
-	rec, err := m.Store.Load(ctx, id)
-	if m.expected.Add(-1) >= 0 {
-		m.here.Done()
-		m.here.Wait()
-	}
-	return rec, err
-}
-
-// faulty is a store that can be down, all of it or its index, or slow to list.
-type faulty struct {
-	session.Store
-	down, listDown atomic.Bool
-	afterList      func() // done once
-}
-
 var errDown = errors.New("connection refused")
 
-func (f *faulty) Load(ctx context.Context, id string) (session.Record, error) {
-	if f.down.Load() {
-		return session.Record{}, errDown
-	}
-	return f.Store.Load(ctx, id)
+func listIsDown(context.Context, string) ([]session.Record, error) { return nil, errDown }
+
+// takeDown makes the store fail, until bringBack.
+func takeDown(store *storetest.Faulty) {
+	down := func(context.Context) error { return errDown }
+	store.OnLoad, store.OnSave, store.OnList = down, down, listIsDown
+	store.OnDelete = func() error { return errDown }
 }
 
-func (f *faulty) Save(ctx context.Context, id string, rec session.Record) error {
-	if f.down.Load() {
-		return errDown
-	}
-	return f.Store.Save(ctx, id, rec)
+func bringBack(store *storetest.Faulty) {
+	store.OnLoad, store.OnSave, store.OnList, store.OnDelete = nil, nil, nil, nil
 }
 
-func (f *faulty) List(ctx context.Context, owner string) ([]session.Record, error) {
-	if f.down.Load() || f.listDown.Load() {
-		return nil, errDown
+// mustBeUnavailable wants the 503 page without a cookie.
+func mustBeUnavailable(t *testing.T, page webtest.Page) {
+	t.Helper()
+	page.MustBe(http.StatusServiceUnavailable, "")
+	if want := "Service Unavailable\n"; page.Body != want {
+		t.Errorf("%s: got the body %q, want %q", page.Path, page.Text(), want)
 	}
-	records, err := f.Store.List(ctx, owner)
-	if then := f.afterList; then != nil {
-		f.afterList = nil
-		then()
+	if line := page.Header.Get("Set-Cookie"); line != "" {
+		t.Errorf("%s: got Set-Cookie: %s, want none", page.Path, line)
 	}
-	return records, err
 }
 
-// mustList says which orders are on the page, all of them.
+// mustList wants exactly these orders on the page.
 func mustList(t *testing.T, page webtest.Page, want ...string) {
 	t.Helper()
 	var orders []string
 	for _, match := range regexp.MustCompile(`<li>(Order [^<]*)</li>`).FindAllStringSubmatch(page.Body, -1) {
 		orders = append(orders, match[1])
 	}
-	if page.Status != http.StatusOK || !slices.Equal(orders, want) {
-		t.Errorf("%s: %d, orders %q, want %q", page.Path, page.Status, orders, want)
+	page.MustBe(http.StatusOK, "")
+	if !slices.Equal(orders, want) {
+		t.Errorf("%s: got the orders %q, want %q", page.Path, orders, want)
 	}
 }

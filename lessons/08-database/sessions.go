@@ -7,15 +7,17 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// ownSessions are the pages where users see their sessions and end them.
+// ownSessions has the handlers of the pages where users see and end their own sessions.
 type ownSessions struct{ *session.Manager }
 
 func (own ownSessions) list(w http.ResponseWriter, r *http.Request, name string) {
 	own.show(w, r, name, http.StatusOK, "")
 }
 
-// end ends one session. Manager.End looks for it among this user's own: whoever
-// sends the ID of somebody else's session ends nothing.
+// end ends one session of the user.
+//
+// Manager.End ends a session only if it belongs to this user, so a user cannot end the
+// session of another user by its ID.
 func (own ownSessions) end(w http.ResponseWriter, r *http.Request, name string) {
 	id := r.PostForm.Get("id")
 	if id == session.From(r).ID() {
@@ -33,8 +35,10 @@ func (own ownSessions) end(w http.ResponseWriter, r *http.Request, name string) 
 	}
 }
 
-// endOthers ends all sessions of the user but this one. This one gets a new ID: a
-// thief with a copy of its cookie has no session of their own that could be ended.
+// endOthers ends all sessions of the user except this one, and gives this one a new ID.
+//
+// A thief with a copy of this session's cookie uses this same session, so Revoke does
+// not end it. The new ID makes the copy useless.
 func (own ownSessions) endOthers(w http.ResponseWriter, r *http.Request, name string) {
 	s := session.From(r)
 	if err := own.Revoke(r.Context(), name, s.ID()); err != nil {
@@ -45,6 +49,7 @@ func (own ownSessions) endOthers(w http.ResponseWriter, r *http.Request, name st
 	http.Redirect(w, r, "/sessions", http.StatusSeeOther)
 }
 
+// show lists the user's sessions, with a notice if there is one.
 func (own ownSessions) show(w http.ResponseWriter, r *http.Request, name string, status int, notice string) {
 	records, err := own.Sessions(r.Context(), name)
 	if err != nil {
@@ -54,7 +59,7 @@ func (own ownSessions) show(w http.ResponseWriter, r *http.Request, name string,
 	s := session.From(r)
 	for i := range records {
 		if records[i].ID == s.ID() {
-			records[i].Expires = s.Expires() // which this request may have moved
+			records[i].Expires = s.Expires() // this request may have moved the deadline
 		}
 	}
 	show(w, status, "sessions", map[string]any{"User": name, "Sessions": records, "This": s.ID(), "Notice": notice})

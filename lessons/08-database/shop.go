@@ -13,15 +13,15 @@ import (
 
 const (
 	maxQuantity = 10 // of one product in a cart
-	maxOrders   = 20 // that a session remembers
+	maxOrders   = 20 // in a session; the oldest is removed
 )
 
-// cart is what a session knows of the visitor's shopping. It is one value, so
-// that one function can take the items out and put the order in.
+// cart has all that a session knows of the visitor's shopping. It is one value, so that
+// one Update can remove the items and add the order.
 type cart struct {
 	Items  map[string]int `json:"items,omitempty"`  // how many of each product, by its ID
-	Next   string         `json:"next,omitempty"`   // the ID of the order that these items would be
-	Orders []order        `json:"orders,omitempty"` // those placed, the oldest first
+	Next   string         `json:"next,omitempty"`   // the ID that the order of these items will have
+	Orders []order        `json:"orders,omitempty"` // orders that were placed, the oldest first
 }
 
 type order struct {
@@ -59,13 +59,15 @@ func addToCart(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "There is no such product.")
 		return
 	}
-	next := rand.Text() // drawn here: with the same cart, the function is to do the same again
+	// The ID is drawn here, because the manager may call the function again. With the same
+	// cart, it must do the same again.
+	next := rand.Text()
 	shopping.Update(session.From(r), func(c cart) cart { return c.add(id, next) })
 	http.Redirect(w, r, "/products", http.StatusSeeOther)
 }
 
-// add returns the cart with one more of a product. Other items are another
-// order, so it gets another ID.
+// add returns the cart with one more of a product. The new items are another order, so
+// the cart gets next as the ID of that order.
 func (c cart) add(id, next string) cart {
 	n := quantity(c.Items[id])
 	if n == maxQuantity {
@@ -79,7 +81,8 @@ func (c cart) add(id, next string) cart {
 	return c
 }
 
-// showCart tells what became of an order too: it reads what was saved.
+// showCart shows the cart. With ?order it also says whether that order was placed. It
+// can tell, because it reads the session that was saved.
 func showCart(w http.ResponseWriter, r *http.Request) {
 	c := shopping.Get(session.From(r))
 	asked := r.URL.Query().Get("order")
@@ -95,7 +98,8 @@ func showCart(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "cart", data)
 }
 
-// checkout shows what would be ordered. Its form has the ID of that order.
+// checkout shows the order that "Place order" would place. Its form has the ID of that
+// order.
 func checkout(w http.ResponseWriter, r *http.Request) {
 	c := shopping.Get(session.From(r))
 	if c.Count() == 0 {
@@ -105,11 +109,12 @@ func checkout(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "checkout", c)
 }
 
-// placeOrder does not say whether the order was placed. It cannot know: place may
-// run again, on what another request saved meanwhile, when this function has long
-// returned. The page that it leads to reads how it ended.
+// placeOrder places the order whose ID the form has. If the form has no ID, it orders
+// the items that are in the cart now.
 //
-// A form without an ID orders what is in the cart now.
+// placeOrder cannot know whether the order was placed. If another request saves the
+// session first, the manager calls place again on the newer cart, after placeOrder has
+// returned. Therefore it redirects to a page that reads the saved session.
 func placeOrder(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	id := cmp.Or(r.PostForm.Get("order"), shopping.Get(s).Next)
@@ -117,11 +122,13 @@ func placeOrder(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/cart?order="+url.QueryEscape(id), http.StatusSeeOther)
 }
 
-// place returns the cart after the order of this ID, which is the cart as it was
-// if it has been placed already, or if the cart is no longer what the visitor
-// was shown. It decides on nothing but the cart that it is given. The store takes
-// the outcome only if that cart is still the newest: so of many requests, in many
-// processes, one places the order.
+// place returns the cart after the order with this ID. It returns the cart unchanged if
+// the order was placed already, or if the cart is no longer the one that the visitor was
+// shown.
+//
+// place is a pure function: its result depends only on the cart and the ID. The store
+// saves the result only if that cart is still the newest. Therefore only one of many
+// requests places the order, even if they run at the same time in several processes.
 func (c cart) place(id string) cart {
 	if c.Next != id || c.Count() == 0 {
 		return c
@@ -136,20 +143,20 @@ func (c cart) place(id string) cart {
 	return c
 }
 
-// line is a product with its number in the cart.
+// line is a product with its quantity in the cart.
 type line struct {
 	product
 	Quantity int
 	Total    cents
 }
 
-// Full reports whether the cart takes no more of the product.
+// Full reports whether the cart has the maximum quantity of the product.
 func (l line) Full() bool {
 	return l.Quantity == maxQuantity
 }
 
-// Lines returns a line for each product that is sold. What an older release left
-// in the cart and nobody sells any more has none.
+// Lines returns a line for each product of the catalogue. An older release may have left
+// other products in the cart. Those have no line, because the shop no longer sells them.
 func (c cart) Lines() []line {
 	var lines []line
 	for _, p := range products {
@@ -159,7 +166,7 @@ func (c cart) Lines() []line {
 	return lines
 }
 
-// Count returns how many pieces are in the cart.
+// Count returns the sum of all quantities in the cart.
 func (c cart) Count() int {
 	n := 0
 	for _, l := range c.Lines() {
@@ -168,7 +175,7 @@ func (c cart) Count() int {
 	return n
 }
 
-// Total returns what they cost.
+// Total returns the price of all items in the cart.
 func (c cart) Total() cents {
 	var total cents
 	for _, l := range c.Lines() {
@@ -177,7 +184,7 @@ func (c cart) Total() cents {
 	return total
 }
 
-// quantity returns the nearest number that a cart may hold.
+// quantity returns the nearest quantity that is allowed in a cart.
 func quantity(stored int) int {
 	return min(max(stored, 0), maxQuantity)
 }

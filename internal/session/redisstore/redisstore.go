@@ -197,7 +197,7 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 		strconv.FormatInt(rec.Version, 10), id,
 		milliseconds(now.UnixNano()), milliseconds(rec.Expires.UnixNano()), milliseconds(int64(rec.Expires.Sub(now))),
 		string(rec.Data), rec.Owner, nanoseconds(rec.Created), nanoseconds(rec.Used), nanoseconds(rec.Expires),
-		strconv.FormatInt(rec.Version+1, 10), flag(rec.Ended),
+		strconv.FormatInt(rec.Version+1, 10), flag(rec.Ended), nanoseconds(now),
 	})
 	if err != nil {
 		return err
@@ -218,6 +218,9 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 // index, which lives as long as the last of its records. Versions and times stay
 // text, because a number in Lua has 53 bits.
 //
+// Redis removes a key a moment after its time, so the script also looks at when the
+// record expires: an expired record is none, as it is to Load.
+//
 // The script touches no other key, because some servers refuse a key that was not
 // declared. So the index of the owner before keeps an entry until the entry expires.
 // List compares the owner, so such an entry does no harm.
@@ -228,8 +231,11 @@ func (s *Store) Save(ctx context.Context, id string, rec session.Record) error {
 // the index when Redis refuses one of the two.
 const save = `
 local version, id, now, expires, ttl = unpack(ARGV, 1, 5)
-local data, owner, created, used, expires_ns, next_version, ended = unpack(ARGV, 6, 12)
-local stored = redis.call('HGET', KEYS[1], 'version')
+local data, owner, created, used, expires_ns, next_version, ended, now_ns = unpack(ARGV, 6, 13)
+local stored, stored_expires = unpack(redis.call('HMGET', KEYS[1], 'version', 'expires'))
+if stored_expires and tonumber(stored_expires) <= tonumber(now_ns) then
+	stored = nil
+end
 if (stored or '0') ~= version then
 	return stored and 'conflict' or 'none'
 end
