@@ -22,8 +22,10 @@ func (s *Session) do(key string, apply func(*state)) {
 }
 
 // remember notes a change that was made. apply repeats it on another state. It is nil for
-// SetOwner and Renew, which set a field of place instead. A change that comes after the handler returned, from a goroutine, is
-// reported at once, because no one will ask later. The session's lock is held.
+// SetOwner and Renew, which set a field of place instead.
+//
+// A change that comes after the handler returned, from a goroutine, is reported at once,
+// because no one will ask later. The session's lock is held.
 func (s *Session) remember(key string, apply func(*state)) {
 	if s.failure != nil {
 		return
@@ -58,11 +60,11 @@ func (s *Session) forget(key string) {
 // replay makes the changes of s on a newer state, which another request saved. The
 // session's lock is held.
 func (s *Session) replay(newer state) {
-	r := s.place
+	p := s.place
 	var replayed []change
-	for len(r.journal) > 0 {
-		c := r.journal[0]
-		r.journal = r.journal[1:]
+	for len(p.journal) > 0 {
+		c := p.journal[0]
+		p.journal = p.journal[1:]
 		replayed = append(replayed, c)
 		for _, apply := range c.apply {
 			// The function of a [Key.Update] may use the session, and other goroutines
@@ -70,8 +72,8 @@ func (s *Session) replay(newer state) {
 			s.unlocked(func() { apply(&newer) })
 		}
 	}
-	r.journal = replayed
-	if s.place == r { // no Clear came in between
+	p.journal = replayed
+	if s.place == p { // no Clear came in between
 		s.state = newer
 	}
 }

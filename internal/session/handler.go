@@ -66,8 +66,8 @@ func (m *Manager) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 // enclosing returns the session of a Handler of m that the request has passed already,
 // nil if there is none.
 func (m *Manager) enclosing(w http.ResponseWriter, r *http.Request) *Session {
-	for outer := range responseWriters(w) {
-		if outer.manager == m {
+	for w := range writers(w) {
+		if outer, ok := w.(*responseWriter); ok && outer.manager == m {
 			return outer.session
 		}
 	}
@@ -157,8 +157,10 @@ func (m *Manager) answerError(w http.ResponseWriter, r *http.Request, message st
 	if !errors.Is(err, context.Canceled) { // the client hung up during the load
 		m.opts.Logger.ErrorContext(r.Context(), message, "error", err)
 	}
-	for outer := range responseWriters(w) {
-		outer.abandon()
+	for w := range writers(w) {
+		if outer, ok := w.(*responseWriter); ok {
+			outer.abandon()
+		}
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	s := m.newSession(time.Now(), false)

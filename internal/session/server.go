@@ -33,25 +33,25 @@ type cookie struct {
 }
 
 // sessionID returns the session ID. A new session gets one when it is first needed.
-func (r *place) sessionID() string {
-	if r.id == "" {
-		r.id = rand.Text()
+func (p *place) sessionID() string {
+	if p.id == "" {
+		p.id = rand.Text()
 	}
-	return r.id
+	return p.id
 }
 
 // cleared returns the place of the session that begins with Clear. It is not ended,
 // even if the session before it was.
-func (r *place) cleared() *place {
-	if r.version == 0 {
-		return &place{previous: r.previous}
+func (p *place) cleared() *place {
+	if p.version == 0 {
+		return &place{previous: p.previous}
 	}
-	return &place{previous: Record{ID: hashID(r.id), Owner: r.owner, Version: r.version}}
+	return &place{previous: Record{ID: hashID(p.id), Owner: p.owner, Version: p.version}}
 }
 
 // saved notes that the store has the session under this ID.
-func (r *place) saved(id string, version int64) {
-	*r = place{id: id, version: version, owner: r.owner, cookie: r.cookie}
+func (p *place) saved(id string, version int64) {
+	*p = place{id: id, version: version, owner: p.owner, cookie: p.cookie}
 }
 
 // hashID returns the name of a record. It is in hex, so that it is a safe file name.
@@ -94,9 +94,9 @@ func (b *serverSide) open(ctx context.Context, value signed, now time.Time) (*Se
 	if err := b.opts.checkAbsolute(rec.Created, now); err != nil {
 		return nil, err
 	}
-	r := &place{id: string(id), version: rec.Version, owner: rec.Owner}
-	r.cookie = cookie{r.id, st.permanent, value.at}
-	return &Session{state: st, savedAt: rec.Used, place: r}, nil
+	p := &place{id: string(id), version: rec.Version, owner: rec.Owner}
+	p.cookie = cookie{p.id, st.permanent, value.at}
+	return &Session{state: st, savedAt: rec.Used, place: p}, nil
 }
 
 // isSessionID reports whether id can be the result of [rand.Text], whose length may
@@ -138,19 +138,19 @@ func (b *serverSide) keep(ctx context.Context, s *Session, now time.Time) ([]byt
 	}
 	var err error
 	for {
-		r := s.place
+		p := s.place
 		switch {
-		case r.ended:
+		case p.ended:
 			err = ErrEnded
-		case r.version == 0: // a new session, or what follows a Clear
+		case p.version == 0: // a new session, or what follows a Clear
 			err = b.create(ctx, s, now)
 		case len(s.values) == 0:
 			err = b.remove(ctx, s, now)
-		case r.renew:
+		case p.renew:
 			err = b.move(ctx, s, now)
 		default:
-			if err = b.save(ctx, s, r.id, r.version, now); err == nil {
-				r.saved(r.id, r.version+1)
+			if err = b.save(ctx, s, p.id, p.version, now); err == nil {
+				p.saved(p.id, p.version+1)
 			}
 		}
 		if !errors.Is(err, ErrConflict) {
@@ -181,8 +181,8 @@ func (b *serverSide) needsCookie(s *Session, now time.Time) bool {
 
 // catchUp loads the newer record and replays the changes of s on it.
 func (b *serverSide) catchUp(ctx context.Context, s *Session) error {
-	r := s.place
-	rec, err := b.load(ctx, hashID(r.id))
+	p := s.place
+	rec, err := b.load(ctx, hashID(p.id))
 	if err != nil {
 		return err
 	}
@@ -191,9 +191,9 @@ func (b *serverSide) catchUp(ctx context.Context, s *Session) error {
 		return err
 	}
 	s.replay(newer)
-	r.version, s.savedAt = rec.Version, rec.Used
-	if !r.owned {
-		r.owner = rec.Owner
+	p.version, s.savedAt = rec.Version, rec.Used
+	if !p.owned {
+		p.owner = rec.Owner
 	}
 	if ctx.Err() != nil { // or a store that ignores ctx could keep us here
 		return storeError(ctx.Err())
@@ -222,23 +222,23 @@ func (b *serverSide) save(ctx context.Context, s *Session, id string, version in
 // create saves a session that has no record yet, and ends the one that Clear left. In
 // this order: if the first step fails, the visitor still has the old session.
 func (b *serverSide) create(ctx context.Context, s *Session, now time.Time) error {
-	r := s.place
+	p := s.place
 	if len(s.values) == 0 {
-		return b.logOut(ctx, r, now)
+		return b.logOut(ctx, p, now)
 	}
-	id := r.sessionID()
+	id := p.sessionID()
 	if err := b.save(ctx, s, id, 0, now); err != nil {
-		r.id = "" // the store may have the record all the same: try again with another ID
+		p.id = "" // the store may have the record all the same: try again with another ID
 		return err
 	}
 	// The tombstone of the old session names the new one, so that Revoke finds it.
-	_, err := (&pursuit{serverSide: b, successor: login + hashID(id)}).end(ctx, r.previous, now)
+	_, err := (&pursuit{serverSide: b, successor: login + hashID(id)}).end(ctx, p.previous, now)
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		r.id = ""
+		p.id = ""
 		b.delete(ctx, hashID(id)) // if that fails, no cookie opens it, and it expires
 		return err
 	}
-	r.saved(id, 1)
+	p.saved(id, 1)
 	return nil
 }
 
@@ -246,49 +246,49 @@ func (b *serverSide) create(ctx context.Context, s *Session, now time.Time) erro
 // [ErrEnded] or [ErrNotFound] if that session had ended already, or had moved to
 // another ID: then the browser may have the cookie of a newer session, which must
 // stay.
-func (b *serverSide) logOut(ctx context.Context, r *place, now time.Time) error {
-	if r.previous.ID == "" {
+func (b *serverSide) logOut(ctx context.Context, p *place, now time.Time) error {
+	if p.previous.ID == "" {
 		return nil // there was nothing, and there is nothing
 	}
-	ended, err := (&pursuit{serverSide: b}).end(ctx, r.previous, now)
+	ended, err := (&pursuit{serverSide: b}).end(ctx, p.previous, now)
 	if err != nil {
 		return err
 	}
 	b.opts.Store.Delete(ctx, ended) // if that fails, the tombstone expires
-	if ended != r.previous.ID {
+	if ended != p.previous.ID {
 		return ErrEnded
 	}
-	*r = place{}
+	*p = place{}
 	return nil
 }
 
 // remove ends a session that has no values left.
 func (b *serverSide) remove(ctx context.Context, s *Session, now time.Time) error {
-	r := s.place
-	name := hashID(r.id)
-	if err := b.bury(ctx, Record{ID: name, Version: r.version}, "", now); err != nil {
+	p := s.place
+	name := hashID(p.id)
+	if err := b.bury(ctx, Record{ID: name, Version: p.version}, "", now); err != nil {
 		return err
 	}
 	b.opts.Store.Delete(ctx, name) // if that fails, the tombstone expires
-	*r = place{}
+	*p = place{}
 	return nil
 }
 
 // move saves s under a new ID, and then ends the old one. In this order: if the
 // second step fails, the visitor still has the old session.
 func (b *serverSide) move(ctx context.Context, s *Session, now time.Time) error {
-	r, id := s.place, rand.Text()
+	p, id := s.place, rand.Text()
 	if err := b.save(ctx, s, id, 0, now); err != nil {
 		return err
 	}
-	old := Record{ID: hashID(r.id), Owner: r.owner, Version: r.version}
+	old := Record{ID: hashID(p.id), Owner: p.owner, Version: p.version}
 	if err := b.bury(ctx, old, hashID(id), now); err != nil {
 		if failed := b.delete(ctx, hashID(id)); failed != nil {
 			return failed
 		}
 		return err
 	}
-	r.saved(id, 1)
+	p.saved(id, 1)
 	return nil
 }
 

@@ -179,14 +179,10 @@ func (w *responseWriter) logUnsaved(message string, keys []string) {
 	}
 }
 
-// responseWriters returns w and the writers inside it that are of this type, from the
-// innermost Handler to the outermost.
-func responseWriters(w http.ResponseWriter) iter.Seq[*responseWriter] {
-	return func(yield func(*responseWriter) bool) {
-		for {
-			if ours, ok := w.(*responseWriter); ok && !yield(ours) {
-				return
-			}
+// writers returns w and the writers inside it, as Unwrap shows them.
+func writers(w http.ResponseWriter) iter.Seq[http.ResponseWriter] {
+	return func(yield func(http.ResponseWriter) bool) {
+		for yield(w) {
 			wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
 			if !ok {
 				return
@@ -199,20 +195,14 @@ func responseWriters(w http.ResponseWriter) iter.Seq[*responseWriter] {
 // canFlush reports whether [http.ResponseController.Flush] finds a writer that
 // flushes. A responseWriter flushes only if the writer inside it does.
 func canFlush(w http.ResponseWriter) bool {
-	for {
-		_, ours := w.(*responseWriter)
-		if !ours {
-			switch w.(type) {
-			case http.Flusher, interface{ FlushError() error }:
-				return true
-			}
+	for w := range writers(w) {
+		switch w.(type) {
+		case *responseWriter: // look further inside
+		case http.Flusher, interface{ FlushError() error }:
+			return true
 		}
-		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return false
-		}
-		w = wrapper.Unwrap()
 	}
+	return false
 }
 
 // body is a request's body that knows how far it was read.
