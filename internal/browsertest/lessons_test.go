@@ -216,6 +216,14 @@ func preferences(v visitor) {
 	v.sees("your chosen theme (dark) and font size (large)")
 	v.looks("dark")
 	v.hasCookie("preferences", 31*24*time.Hour)
+	for _, path := range []string{"/styled_page", "/preferences"} {
+		v.Go(path)
+		var got string
+		v.Script(&got, `return getComputedStyle(document.querySelector("main")).backgroundColor`)
+		if want := "rgb(51, 51, 51)"; got != want {
+			v.t.Errorf("%s: in the dark theme the background is %s, want %s", path, got, want)
+		}
+	}
 	v.isAttackedFrom("127.0.0.1", "/preferences", url.Values{"theme": {"light"}, "font_size": {"small"}})
 
 	v.closes()
@@ -230,6 +238,7 @@ func preferences(v visitor) {
 	v.sees("your chosen theme (dark) and font size (small)")
 
 	v.Click("Change Preferences")
+	v.looks("dark-form")
 	v.Script(nil, `document.querySelector("[value=dark]").value = "<script>alert(1)</script>"`) // by hand
 	v.Click("Save Preferences")
 	v.sees("Theme must be one of: Light, Dark.")
