@@ -1,24 +1,21 @@
 // Command 07-security serves a login that follows every best practice, over HTTPS. It
 // also serves a bench: a page with buttons that attack the login.
 //
-//	go run ./lessons/07-security
+//	openssl rand -hex 32 > security.secret
+//	SESSION_SECRET=$(cat security.secret) go run ./lessons/07-security
 //
 // Open https://localhost:8080. The browser warns about the certificate; README.md says
-// how to go on. Log in as admin, whose password is "password". Read the dashboard, and
-// then open the bench.
+// how to go on. Log in as admin, whose password is "password". Open the bench, and attack
+// your own session.
 package main
 
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/pbkdf2"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
-	"crypto/x509"
 	"embed"
 	"encoding/hex"
 	"errors"
@@ -26,15 +23,12 @@ import (
 	"fmt"
 	"html/template"
 	"log"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"example.com/sessions/internal/session"
@@ -53,7 +47,7 @@ const cookieName = "__Host-security"
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
-	attacker := flag.String("attacker", "localhost:8081", "address of the attacker's page")
+	attacker := flag.String("attacker", "localhost:8081", "address of the attacker's page, on the same machine")
 	flag.Parse()
 
 	secret, err := session.SecretFromEnv("SESSION_SECRET")
@@ -65,17 +59,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	site := origins{App: "https://" + *addr, Attacker: "https://" + *attacker}
-	config := &tls.Config{Certificates: []tls.Certificate{newCertificate()}}
-	listener, attackerListener := listen(*addr, config), listen(*attacker, config)
-	go newServer(newAttacker(site)).Serve(attackerListener) // until the process exits
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	log.Printf("listening on %s", site.App)
-	if err := serve(ctx, newServer(newHandler(sessions, site)), listener); err != nil {
-		log.Fatal(err)
-	}
+	site := newOrigins(*addr, *attacker)
+	run(*addr, newHandler(sessions, site), *attacker, newAttacker(site))
 }
 
 // options returns the best practices that a cookie can follow.
@@ -106,73 +91,6 @@ func oldSecrets() [][]byte {
 	return [][]byte{old}
 }
 
-// newCertificate returns a certificate for this machine that is valid for a week.
-//
-// The certificate is signed with its own key, so browsers warn about it. The key never
-// leaves this process.
-func newCertificate() tls.Certificate {
-	now := time.Now()
-	cert := &x509.Certificate{
-		DNSNames:    []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		NotBefore:   now.Add(-time.Minute),
-		NotAfter:    now.Add(7 * 24 * time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// listen returns a listener for HTTPS with HTTP/1.1.
-//
-// It does not offer HTTP/2, because there net/http may close the connection when a
-// header is too long. Over HTTP/1.1 the client always gets a response, with status 431.
-func listen(addr string, config *tls.Config) net.Listener {
-	listener, err := tls.Listen("tcp", addr, config)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return listener
-}
-
-// newServer returns a server that limits how long, and with how large a header, one
-// client can use a connection. Without these limits, a client that sends one byte a
-// second keeps its connection for ever.
-func newServer(handler http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10, // room for four full cookies; net/http adds 4 KiB
-	}
-}
-
-// serve answers requests until ctx is done. Then it accepts no more connections, and
-// returns when every request in flight has its response.
-func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
-	drained := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		limit, cancel := context.WithTimeout(context.Background(), 15*time.Second) // longer than any request
-		defer cancel()
-		drained <- server.Shutdown(limit)
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-drained // Serve returns when Shutdown begins
-}
-
 // newHandler returns the lesson's site.
 //
 // A request goes through these layers, in this order. secureHeaders sets the headers of
@@ -187,10 +105,12 @@ func newHandler(sessions *session.Manager, site origins) http.Handler {
 	mux.HandleFunc("POST /login", logins.login)
 	mux.HandleFunc("GET /dashboard", b.dashboard)
 	mux.HandleFunc("GET /whoami", whoami)
-	mux.HandleFunc("POST /spend", spend)
-	mux.HandleFunc("POST /logout", logout)
+	mux.HandleFunc("POST /spend", spendThen("/dashboard"))
+	mux.HandleFunc("POST /logout", logoutThen("/login"))
 	mux.HandleFunc("GET /bench", b.page)
 	mux.HandleFunc("POST /bench", b.attack)
+	mux.HandleFunc("POST /bench/spend", spendThen("/bench#replay"))
+	mux.HandleFunc("POST /bench/logout", logoutThen("/bench#replay"))
 
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(refuse))
@@ -244,14 +164,14 @@ func isLoopback(host string) bool {
 // site has run, and nothing has changed.
 func refuse(w http.ResponseWriter, r *http.Request) {
 	_, err := r.Cookie(cookieName)
-	show(w, http.StatusForbidden, "refused", struct {
+	show(w, r, http.StatusForbidden, "refused", struct {
 		Path, Origin, FetchSite string
 		CookieCame              bool
 	}{r.URL.Path, r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site"), err == nil})
 }
 
 func loginForm(w http.ResponseWriter, r *http.Request) {
-	show(w, http.StatusOK, "login", "")
+	show(w, r, http.StatusOK, "login", "")
 }
 
 // login checks the username and the password, and begins a session.
@@ -262,11 +182,11 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	u, ok, err := t.authenticate(r.Context(), r.PostForm.Get("username"), r.PostForm.Get("password"))
 	if err != nil { // no turn, so the password was not checked
 		w.Header().Set("Retry-After", "5")
-		show(w, http.StatusServiceUnavailable, "login", "Too many logins at the same time. Try again in a few seconds.")
+		show(w, r, http.StatusServiceUnavailable, "login", "Too many logins at the same time. Try again in a few seconds.")
 		return
 	}
 	if !ok {
-		show(w, http.StatusForbidden, "login", "Invalid credentials")
+		show(w, r, http.StatusForbidden, "login", "Invalid credentials")
 		return
 	}
 	signIn(session.From(r), u)
@@ -290,7 +210,7 @@ func (b *bench) dashboard(w http.ResponseWriter, r *http.Request) {
 	}
 	s := session.From(r)
 	parts, _ := session.Inspect(cookieOf(b.sessions, r, cookieName))
-	show(w, http.StatusOK, "dashboard", map[string]any{
+	show(w, r, http.StatusOK, "dashboard", map[string]any{
 		"User":       u.Name,
 		"Coins":      coins.Get(s),
 		"Payload":    string(parts.Payload),
@@ -316,20 +236,25 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "You are %s and have %d coins.\n", u.Name, coins.Get(session.From(r)))
 }
 
-// spend takes one coin from the session, if there is one.
-func spend(w http.ResponseWriter, r *http.Request) {
-	s := session.From(r)
-	if _, ok := visitor(r); ok && coins.Get(s) > 0 {
-		coins.Update(s, func(n int) int { return n - 1 })
+// spendThen returns a handler that takes one coin from the session, if there is one. Then
+// it leads to the page with the button.
+func spendThen(next string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s := session.From(r)
+		if _, ok := visitor(r); ok && coins.Get(s) > 0 {
+			coins.Update(s, func(n int) int { return n - 1 })
+		}
+		http.Redirect(w, r, next, http.StatusSeeOther)
 	}
-	http.Redirect(w, r, "/dashboard", http.StatusSeeOther)
 }
 
-// logout clears the session, so the manager tells the browser to delete its cookie. A
-// copy of the cookie stays valid. The bench shows what that means.
-func logout(w http.ResponseWriter, r *http.Request) {
-	session.From(r).Clear()
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
+// logoutThen returns a handler that clears the session, so the manager tells the browser
+// to delete its cookie. A copy of the cookie stays valid. The bench shows what that means.
+func logoutThen(next string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		session.From(r).Clear()
+		http.Redirect(w, r, next, http.StatusSeeOther)
+	}
 }
 
 // forget sends an empty stylesheet with a Clear-Site-Data header.
@@ -411,16 +336,16 @@ func authenticate(name, password string) (user, bool) {
 func readForm(w http.ResponseWriter, r *http.Request, fields ...string) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	if err := r.ParseForm(); err != nil {
-		status := http.StatusBadRequest
+		status, text := http.StatusBadRequest, "The form is damaged."
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			status = http.StatusRequestEntityTooLarge
+			status, text = http.StatusRequestEntityTooLarge, "The form is too large: more than 4096 bytes."
 		}
-		http.Error(w, http.StatusText(status), status)
+		problem(w, r, status, text)
 		return false
 	}
 	for _, field := range fields {
 		if !r.PostForm.Has(field) {
-			http.Error(w, "The form has no field "+field+".", http.StatusBadRequest)
+			problem(w, r, http.StatusBadRequest, "The form has no field "+field+".")
 			return false
 		}
 	}
@@ -481,11 +406,16 @@ var pagesHTML string
 var pages = template.Must(template.New("pages").Parse(pagesHTML))
 
 // show writes a page that no cache may store, not even the browser's own.
-func show(w http.ResponseWriter, status int, page string, data any) {
+func show(w http.ResponseWriter, r *http.Request, status int, page string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	if err := pages.ExecuteTemplate(w, page, data); err != nil {
-		log.Print(err)
+		log.Printf("%s: %v", r.URL.Path, err)
 	}
+}
+
+// problem writes a page that says what is wrong with the request.
+func problem(w http.ResponseWriter, r *http.Request, status int, text string) {
+	show(w, r, status, "problem", text)
 }
