@@ -337,7 +337,7 @@ func TestLesson07Security(t *testing.T) {
 	v.isAt("/spend")
 	v.refused(http.StatusForbidden)
 	v.sees("✓ The attack failed", "The session's cookie did not come with the request.")
-	v.looks("stopped twice")
+	v.looks("athome")
 	v.Back()
 	v.Click("Back to the bench")
 	v.sees("A page of another site linked here.")
