@@ -99,9 +99,6 @@ func (b *bench) cookieOf(r *http.Request, name string) string {
 }
 
 func (b *bench) attack(w http.ResponseWriter, r *http.Request) {
-	if !readForm(w, r, "attack") {
-		return
-	}
 	attack := r.PostForm.Get("attack")
 	if _, ok := visitor(r); !ok && attack != "replay" {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
@@ -301,6 +298,7 @@ func plantedCookies(r *http.Request) (names []string) {
 func newAttacker(site origins) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /style.css", file("style.css", "text/css; charset=utf-8"))
+	mux.Handle("GET /bench.css", file("bench.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		here := "https://" + r.Host
 		show(w, r, http.StatusOK, "attacker", map[string]any{"App": site.App, "Here": here, "IsSameSite": here == site.SameSite})

@@ -11,7 +11,7 @@ button.addEventListener("click", () => {
   const cookies = document.cookie;
   const leaked = cookies.includes(button.dataset.cookie);
   verdict.textContent = leaked ? "✗ The attack succeeded" : "✓ The attack failed";
-  verdict.className = leaked ? "verdict succeeded" : "verdict failed";
+  verdict.className = leaked ? "verdict succeeded danger" : "verdict failed success";
   verdict.hidden = false;
   output.textContent = `document.cookie is "${cookies}". The session's cookie is ${leaked ? "in it!" : "not in it."}`;
 });

@@ -11,13 +11,9 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"crypto/pbkdf2"
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -102,13 +98,13 @@ func newHandler(sessions *session.Manager, site origins) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /login", loginForm)
-	mux.HandleFunc("POST /login", logins.login)
+	mux.HandleFunc("POST /login", readForm(maxForm, logins.login))
 	mux.HandleFunc("GET /dashboard", b.dashboard)
 	mux.HandleFunc("GET /whoami", whoami)
 	mux.HandleFunc("POST /spend", spendThen("/dashboard"))
 	mux.HandleFunc("POST /logout", logoutThen("/login"))
 	mux.HandleFunc("GET /bench", b.page)
-	mux.HandleFunc("POST /bench", b.attack)
+	mux.HandleFunc("POST /bench", readForm(maxForm, b.attack))
 	mux.HandleFunc("POST /bench/spend", spendThen("/bench#replay"))
 	mux.HandleFunc("POST /bench/logout", logoutThen("/bench#replay"))
 
@@ -116,6 +112,7 @@ func newHandler(sessions *session.Manager, site origins) http.Handler {
 	protection.SetDenyHandler(http.HandlerFunc(refuse))
 	all := http.NewServeMux()
 	all.Handle("GET /style.css", file("style.css", "text/css; charset=utf-8"))
+	all.Handle("GET /bench.css", file("bench.css", "text/css; charset=utf-8"))
 	all.Handle("GET /bench.js", file("bench.js", "text/javascript; charset=utf-8"))
 	all.HandleFunc("GET /forget.css", forget)
 	all.Handle("/", protection.Handler(sessions.Handler(mux)))
@@ -170,23 +167,32 @@ func refuse(w http.ResponseWriter, r *http.Request) {
 	}{r.URL.Path, r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site"), err == nil})
 }
 
+// form is what the login page shows again: the username that was typed, and the problem
+// with the form. It has no password, so no page ever shows one.
+type form struct{ Username, Problem string }
+
 func loginForm(w http.ResponseWriter, r *http.Request) {
-	show(w, r, http.StatusOK, "login", "")
+	show(w, r, http.StatusOK, "login", form{})
 }
 
 // login checks the username and the password, and begins a session.
 func (t turns) login(w http.ResponseWriter, r *http.Request) {
-	if !readForm(w, r, "username", "password") {
+	name, guess := r.PostForm.Get("username"), r.PostForm.Get("password")
+	for _, field := range []string{"username", "password"} {
+		if r.PostForm.Get(field) == "" {
+			show(w, r, http.StatusBadRequest, "login", form{name, "The " + field + " is missing."})
+			return
+		}
+	}
+	var u user
+	right := false
+	if err := t.do(r.Context(), func() { u, right = authenticate(name, guess) }); err != nil {
+		w.Header().Set("Retry-After", "5") // there was no turn, so the password was not checked
+		show(w, r, http.StatusServiceUnavailable, "login", form{name, tooMany})
 		return
 	}
-	u, ok, err := t.authenticate(r.Context(), r.PostForm.Get("username"), r.PostForm.Get("password"))
-	if err != nil { // no turn, so the password was not checked
-		w.Header().Set("Retry-After", "5")
-		show(w, r, http.StatusServiceUnavailable, "login", "Too many logins at the same time. Try again in a few seconds.")
-		return
-	}
-	if !ok {
-		show(w, r, http.StatusForbidden, "login", "Invalid credentials")
+	if !right {
+		show(w, r, http.StatusForbidden, "login", form{name, "Invalid credentials"})
 		return
 	}
 	signIn(session.From(r), u)
@@ -257,20 +263,6 @@ func logoutThen(next string) http.HandlerFunc {
 	}
 }
 
-// forget sends an empty stylesheet with a Clear-Site-Data header.
-//
-// Some browsers keep the page that you leave in memory, even with no-store, and Back
-// would show it after a logout. Clear-Site-Data makes them delete it. The header works
-// only after the browser has left that page, so the logout's own response would be too
-// early. Therefore the login page loads this stylesheet.
-//
-// Chrome ignores the header from a site whose certificate it does not trust.
-func forget(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Clear-Site-Data", `"cache"`)
-}
-
 // visitor returns the user who is logged in.
 //
 // The cookie has only a number. Each request looks the user up, because the account may
@@ -281,19 +273,18 @@ func visitor(r *http.Request) (user, bool) {
 }
 
 type user struct {
-	ID         int
-	Name       string
-	salt, hash string
+	ID       int
+	Name     string
+	password password
 }
 
-// users has the demo account that the login page shows. The hash is the output of
-//
-//	openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt iter:600000 \
-//	  -kdfopt pass:password -kdfopt salt:80e1284e89b4f4fae08b9f1245b2e511 PBKDF2
+// users has the demo account that the login page shows.
 var users = []user{{
 	ID: 1, Name: "admin",
-	salt: "80e1284e89b4f4fae08b9f1245b2e511",
-	hash: "55ec92a948c2d71a2806f3a50200510bd874bcbe12a71aa966fd3c0d79a0a8b3",
+	password: password{
+		Salt: "80e1284e89b4f4fae08b9f1245b2e511",
+		Hash: "55ec92a948c2d71a2806f3a50200510bd874bcbe12a71aa966fd3c0d79a0a8b3",
+	},
 }}
 
 func findUser(is func(user) bool) (user, bool) {
@@ -304,52 +295,13 @@ func findUser(is func(user) bool) (user, bool) {
 	return users[i], true
 }
 
-// rounds makes each guess at a stolen hash slow. The number is OWASP's for
-// PBKDF2-HMAC-SHA256 (Password Storage Cheat Sheet).
-const rounds = 600_000
-
-// authenticate waits for its turn, and then returns the user with this password.
-func (t turns) authenticate(ctx context.Context, name, password string) (u user, ok bool, err error) {
-	err = t.do(ctx, func() error {
-		u, ok = authenticate(name, password)
-		return nil
-	})
-	return u, ok, err
-}
-
 // authenticate returns the user with this name and password.
 //
-// If there is no such user, it does the same work, because a faster response would tell
-// which names exist.
-func authenticate(name, password string) (user, bool) {
+// If there is no such user, it does the same work on an empty password, because a faster
+// response would tell which names exist.
+func authenticate(name, guess string) (user, bool) {
 	u, known := findUser(func(u user) bool { return u.Name == name })
-	key, err := pbkdf2.Key(sha256.New, password, []byte(u.salt), rounds, sha256.Size)
-	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(key)), []byte(u.hash)) == 1
-	// HMAC pads a short key with zero bytes, so a guess that ends with zero bytes would
-	// match the password without them.
-	padded := strings.Contains(password, "\x00")
-	return u, known && match && !padded && err == nil
-}
-
-// readForm reads a form of a few short fields, and reports whether it has all of them.
-// If it returns false, it has sent the response.
-func readForm(w http.ResponseWriter, r *http.Request, fields ...string) bool {
-	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
-	if err := r.ParseForm(); err != nil {
-		status, text := http.StatusBadRequest, "The form is damaged."
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			status, text = http.StatusRequestEntityTooLarge, "The form is too large: more than 4096 bytes."
-		}
-		problem(w, r, status, text)
-		return false
-	}
-	for _, field := range fields {
-		if !r.PostForm.Has(field) {
-			problem(w, r, http.StatusBadRequest, "The form has no field "+field+".")
-			return false
-		}
-	}
-	return true
+	return u, u.password.matches(guess) && known
 }
 
 // cookieOf returns the value of the request's cookie of this name, or "".
@@ -379,8 +331,25 @@ func clock(t time.Time) string {
 	return t.UTC().Format("15:04:05 UTC")
 }
 
-//go:embed style.css bench.js
+//go:embed pages.html style.css bench.css bench.js
 var files embed.FS
+
+var pages = template.Must(template.ParseFS(files, "pages.html"))
+
+// show writes a page that no cache may store, not even the browser's own.
+func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := pages.ExecuteTemplate(w, name, data); err != nil {
+		log.Print(err)
+	}
+}
+
+// problem shows a page that says what is wrong with the request.
+func problem(w http.ResponseWriter, r *http.Request, status int, text string) {
+	show(w, r, status, "problem", text)
+}
 
 // file returns a handler for an embedded file.
 //
@@ -398,24 +367,4 @@ func file(name, contentType string) http.Handler {
 		w.Header().Set("ETag", etag)
 		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
 	})
-}
-
-//go:embed pages.html
-var pagesHTML string
-
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
-
-// show writes a page that no cache may store, not even the browser's own.
-func show(w http.ResponseWriter, r *http.Request, status int, page string, data any) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, page, data); err != nil {
-		log.Printf("%s: %v", r.URL.Path, err)
-	}
-}
-
-// problem writes a page that says what is wrong with the request.
-func problem(w http.ResponseWriter, r *http.Request, status int, text string) {
-	show(w, r, status, "problem", text)
 }
