@@ -775,7 +775,7 @@ func TestAttackersFormPostsToTheApp(t *testing.T) {
 	}
 }
 
-// The lines are for localhost, as a browser test shows. This one only counts them.
+// Which of the cookies a browser accepts, internal/browsertest shows.
 func TestBenchShowsWhichPlantedCookiesCame(t *testing.T) {
 	browser := signedIn(t)
 	browser.Get("/bench").MustNotShow("of the attacker's cookies came")
