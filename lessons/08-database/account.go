@@ -18,8 +18,23 @@ type form struct{ Username, Problem string }
 
 const tooMany = "Too many logins at the same time. Try again in a few seconds."
 
+// loginForm shows the login page. A visitor whose session was ended elsewhere comes here
+// from signedIn, and must learn why.
 func loginForm(w http.ResponseWriter, r *http.Request) {
-	show(w, http.StatusOK, "login", form{})
+	f := form{}
+	if hasEnded(r) {
+		f.Problem = ended
+	}
+	show(w, r, http.StatusOK, "login", f)
+}
+
+const ended = "Your session has ended. Log in again."
+
+// hasEnded reports whether the browser sent a session cookie that opens no session. Then
+// the session was ended elsewhere, or it has expired, or the cookie is not valid. The
+// handler cannot know which of the three it was. The manager logs the reason.
+func hasEnded(r *http.Request) bool {
+	return session.From(r).IsNew() && len(r.CookiesNamed(cookieName)) > 0
 }
 
 // check waits for its turn, and then reports whether the user has this password.
@@ -36,18 +51,18 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	name := r.PostForm.Get("username")
 	for _, field := range []string{"username", "password"} {
 		if r.PostForm.Get(field) == "" {
-			show(w, http.StatusBadRequest, "login", form{name, "The " + field + " is missing."})
+			show(w, r, http.StatusBadRequest, "login", form{name, "The " + field + " is missing."})
 			return
 		}
 	}
 	ok, err := t.check(r.Context(), name, r.PostForm.Get("password"))
 	if err != nil { // no turn, so the password was not checked
 		w.Header().Set("Retry-After", "5")
-		show(w, http.StatusServiceUnavailable, "login", form{name, tooMany})
+		show(w, r, http.StatusServiceUnavailable, "login", form{name, tooMany})
 		return
 	}
 	if !ok {
-		show(w, http.StatusForbidden, "login", form{name, "Invalid credentials"})
+		show(w, r, http.StatusForbidden, "login", form{name, "Invalid credentials"})
 		return
 	}
 	s := session.From(r)
