@@ -8,7 +8,7 @@
 package main
 
 import (
-	_ "embed"
+	"embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,6 +24,10 @@ import (
 // visits is the only value in this lesson's session.
 const visits = session.Key[int]("visits")
 
+// cookieName is the name of this lesson's cookie. Each lesson has its own, because all of
+// them are at localhost, and browsers send a cookie to every port of a host.
+const cookieName = "counter"
+
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
 	flag.Parse()
@@ -33,7 +37,7 @@ func main() {
 		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
 		secret = session.NewSecret()
 	}
-	sessions, err := session.New(secret, &session.Options{Name: "counter"})
+	sessions, err := session.New(secret, &session.Options{Name: cookieName})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -69,24 +73,29 @@ func newHandler(sessions *session.Manager) http.Handler {
 func index(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	visits.Set(s, visits.Get(s)+1)
-	show(w, fmt.Sprintf("You have visited this page %d times.", visits.Get(s)))
+	show(w, r, fmt.Sprintf("You have visited this page %d times.", visits.Get(s)))
 }
 
 // reset deletes the count. The session is then empty, so the manager tells the browser
 // to delete the cookie.
 func reset(w http.ResponseWriter, r *http.Request) {
 	visits.Delete(session.From(r))
-	show(w, "Visit count has been reset!")
+	show(w, r, "Visit count has been reset!")
 }
 
-//go:embed pages.html
-var pagesHTML string
+//go:embed pages.html style.css
+var files embed.FS
 
-var page = template.Must(template.New("page").Parse(pagesHTML))
+var pages = template.Must(template.ParseFS(files, "*"))
 
-func show(w http.ResponseWriter, message string) {
+// show writes the page. The last part of it is in cookie.go.
+func show(w http.ResponseWriter, r *http.Request, message string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if err := page.Execute(w, message); err != nil {
+	err := pages.ExecuteTemplate(w, "pages.html", message)
+	if err == nil {
+		err = showCookies(w, r)
+	}
+	if err != nil {
 		log.Print(err)
 	}
 }

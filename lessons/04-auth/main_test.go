@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -88,7 +89,7 @@ func TestMissingFieldIsNamed(t *testing.T) {
 		"username=ada&password=":   "The password is missing.",
 		"user%6eame=admin&other=x": "The password is missing.",
 		"":                         "The username is missing.",
-		"username=%zz":             "The form is damaged, or too large.",
+		"username=%zz":             "The form is damaged.",
 	} {
 		t.Run("body "+body, func(t *testing.T) {
 			browser := webtest.NewBrowser(t, site(t))
@@ -104,7 +105,7 @@ func TestPasswordInTheAddressIsIgnored(t *testing.T) {
 
 func TestHugeFormIsRefused(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t)).Post("/login", credentials(strings.Repeat("x", 1<<20), "password"))
-	page.MustBe(http.StatusBadRequest, "The form is damaged, or too large.")
+	page.MustBe(http.StatusRequestEntityTooLarge, "The form is too large: more than 4096 bytes.")
 	if got := len(page.Body); got > 10_000 {
 		t.Errorf("got a response of %d bytes, want at most 10000", got)
 	}
@@ -206,6 +207,25 @@ func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
 	}
 }
 
+// go run ./lessons/04-auth -hash makes the entry of a new user.
+func TestPrintedEntryHasThePassword(t *testing.T) {
+	t.Parallel()
+	var printed strings.Builder
+	if err := printEntry(&printed, strings.NewReader("correct horse\nnot read\n")); err != nil {
+		t.Fatal(err)
+	}
+	var made password
+	if _, err := fmt.Sscanf(printed.String(), "{Salt: %q, Hash: %q},\n", &made.Salt, &made.Hash); err != nil {
+		t.Fatalf("got %q: %v, want an entry", printed.String(), err)
+	}
+	if !made.matches("correct horse") {
+		t.Errorf("the entry %q does not match the password, want that it does", printed.String())
+	}
+	if made.matches("correct horse\n") {
+		t.Error("the entry has the line's end in its password, want it without")
+	}
+}
+
 // A visitor with the right password must not wait behind any number of wrong logins.
 func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -217,7 +237,7 @@ func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 			logins.waiting <- struct{}{}
 		}
 		mux := http.NewServeMux()
-		mux.HandleFunc("POST /login", readForm(logins.login))
+		mux.HandleFunc("POST /login", readForm(maxForm, logins.login))
 		page := webtest.NewBrowser(t, manager(t).Handler(mux)).Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
 		if page.Status != http.StatusServiceUnavailable {
 			t.Errorf("got status %d, want 503", page.Status)
@@ -240,8 +260,9 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		results := make(chan bool, 1)
 		go func() {
-			ok, _ := logins.check(ctx, "admin", "password")
-			results <- ok
+			right := false
+			logins.do(ctx, func() { right = check("admin", "password") })
+			results <- right
 		}()
 		synctest.Wait()
 		if len(results) > 0 {
@@ -255,8 +276,9 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 			<-logins.hashing
 		}
 		for range 2 * maxHashing { // each check gives its turn back
-			if ok, err := logins.check(t.Context(), "admin", "password"); !ok {
-				t.Errorf("the right password with a turn: got %v and error %v, want true", ok, err)
+			right := false
+			if err := logins.do(t.Context(), func() { right = check("admin", "password") }); !right {
+				t.Errorf("the right password with a turn: got %v and error %v, want true", right, err)
 			}
 		}
 	})

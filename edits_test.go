@@ -1,0 +1,151 @@
+package sessions
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// edit is a change that a README asks the reader to make by hand, as a diff.
+type edit struct{ before, after string }
+
+func parseEdit(diff string) edit {
+	var e edit
+	for line := range strings.Lines(diff) {
+		if line[0] != '+' {
+			e.before += line[1:]
+		}
+		if line[0] != '-' {
+			e.after += line[1:]
+		}
+	}
+	return e
+}
+
+// overlay is what some files are replaced by, for one run of the go command. The files on
+// the disk stay as they are.
+type overlay map[string]string
+
+// apply makes the edits in the file of the folder, or of internal/session, that has the
+// text to replace.
+func (o overlay) apply(t *testing.T, folder string, diffs ...string) {
+	t.Helper()
+	files := append(glob(t, folder+"/*.go"), glob(t, folder+"/*.html")...)
+	files = append(files, glob(t, "internal/session/*.go")...)
+edits:
+	for _, diff := range diffs {
+		e := parseEdit(diff)
+		for _, file := range files {
+			text, changed := o[file]
+			if !changed {
+				text = read(t, file)
+			}
+			if strings.Contains(text, e.before) {
+				o[file] = strings.Replace(text, e.before, e.after, 1)
+				continue edits
+			}
+		}
+		t.Fatalf("%s: no file has the text that this diff replaces:\n%s", folder, diff)
+	}
+}
+
+// test runs one test of the folder with the replaced files. It returns the test's output.
+func (o overlay) test(t *testing.T, folder, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	var list struct{ Replace map[string]string }
+	list.Replace = make(map[string]string)
+	for file, text := range o {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list.Replace[path] = filepath.Join(dir, strings.ReplaceAll(file, string(filepath.Separator), "_"))
+		if err := os.WriteFile(list.Replace[path], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(config, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-overlay="+config, "-v", "-run=^"+name+"$", "./"+folder).CombinedOutput()
+	if err != nil && !strings.Contains(string(output), "FAIL") {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	return string(output)
+}
+
+// edited returns the READMEs whose edits are tried. Each edit takes a second or two, so a
+// plain run tries those of one lesson. With CI=true or EDITS=all it tries all.
+func edited(t *testing.T) []string {
+	t.Helper()
+	if os.Getenv("CI") == "true" || os.Getenv("EDITS") == "all" {
+		return programs(t)
+	}
+	return []string{filepath.Join("lessons", "01-counter", "README.md")}
+}
+
+// The paragraph before each diff names the test that the edit makes fail.
+func TestEditsMakeTheNamedTestFail(t *testing.T) {
+	name := regexp.MustCompile("`(Test\\w+)`")
+	for _, page := range edited(t) {
+		t.Run(folder(page), func(t *testing.T) {
+			parts := strings.Split(read(t, page), "\n```diff\n")
+			for i, part := range parts[1:] {
+				paragraphs := strings.Split(strings.TrimSpace(parts[i]), "\n\n")
+				match := name.FindStringSubmatch(paragraphs[len(paragraphs)-1])
+				diff, _, _ := strings.Cut(part, "```\n")
+				if match == nil {
+					t.Errorf("the paragraph before this diff names no test, want one:\n%s", diff)
+					continue
+				}
+				t.Run(match[1], func(t *testing.T) {
+					t.Parallel()
+					edits := make(overlay)
+					edits.apply(t, folder(page), diff)
+					if output := edits.test(t, folder(page), match[1]); !strings.Contains(output, "--- FAIL: "+match[1]+" ") {
+						t.Errorf("with this edit the test does not fail, want that it does:\n%s\n%s", diff, output)
+					}
+				})
+			}
+		})
+	}
+}
+
+// A README gives a test, in a block that begins with "go given", and folds its solution, in
+// blocks that begin with "diff solution".
+func TestGivenTestsFailFirstAndPassWithTheSolution(t *testing.T) {
+	for _, page := range edited(t) {
+		text := read(t, page)
+		given, solution := blocks(text, "go given"), blocks(text, "diff solution")
+		if len(given) == 0 && len(solution) == 0 {
+			continue
+		}
+		t.Run(folder(page), func(t *testing.T) {
+			t.Parallel()
+			if len(given) != 1 || len(solution) == 0 {
+				t.Fatalf("there are %d given tests and %d parts of a solution, want 1 and at least 1", len(given), len(solution))
+			}
+			name := regexp.MustCompile(`func (Test\w+)\(`).FindStringSubmatch(given[0])[1]
+			tests := filepath.Join(filepath.Dir(page), "main_test.go")
+			without := overlay{tests: read(t, tests) + "\n" + given[0]}
+			if output := without.test(t, folder(page), name); !strings.Contains(output, "--- FAIL: "+name+" ") {
+				t.Errorf("without the solution the given test does not fail, want that it does:\n%s", output)
+			}
+			with := overlay{tests: read(t, tests) + "\n" + given[0]}
+			with.apply(t, folder(page), solution...)
+			if output := with.test(t, folder(page), name); !strings.Contains(output, "--- PASS: "+name+" ") {
+				t.Errorf("with the solution the given test does not pass, want that it does:\n%s", output)
+			}
+		})
+	}
+}
