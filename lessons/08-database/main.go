@@ -15,7 +15,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -49,7 +49,6 @@ const (
 	cookieName  = "database"
 	maxNote     = 250_000     // maximum size of a note, in bytes
 	maxNoteForm = 4 * maxNote // of its form, where a byte of the note can take three, as in %C3
-	maxForm     = 4096        // of any other form
 )
 
 // sample is a note of 200 kB.
@@ -240,34 +239,22 @@ func keepNote(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// readForm reads a posted form of at most limit bytes before next runs.
-func readForm(limit int64, next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, limit)
-		err := r.ParseForm()
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			problem(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("The form is too large: more than %d bytes.", limit))
-			return
-		}
-		if err != nil {
-			problem(w, r, http.StatusBadRequest, "The form is damaged.")
-			return
-		}
-		next(w, r)
-	}
-}
+//go:embed pages.html style.css
+var files embed.FS
 
-//go:embed pages.html
-var pagesHTML string
+var pages = template.Must(template.ParseFS(files, "*"))
 
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
-
-// show writes a page that no cache may store, not even the browser's own.
-func show(w http.ResponseWriter, r *http.Request, status int, page string, data any) {
+// show writes a page that no cache may store, not even the browser's own. The last part of
+// it is in cookie.go.
+func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, page, data); err != nil {
+	err := pages.ExecuteTemplate(w, name, data)
+	if err == nil {
+		err = showCookies(w, r)
+	}
+	if err != nil {
 		log.Print(err)
 	}
 }

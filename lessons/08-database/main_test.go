@@ -88,9 +88,9 @@ func TestPageTellsWhatAClientSideCookieWouldTake(t *testing.T) {
 
 func TestSessionOutlivesTheProgram(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
-	browser := webtest.NewBrowser(t, site(t, files(t, dir)))
+	browser := webtest.NewBrowser(t, site(t, fileStore(t, dir)))
 	browser.Get("/")
-	browser.Handler = site(t, files(t, dir))
+	browser.Handler = site(t, fileStore(t, dir))
 	browser.Get("/").MustShow("You have visited this page 2 times.")
 }
 
@@ -504,7 +504,7 @@ func TestSessionRemembersTwentyOrders(t *testing.T) {
 func TestCartWalksAcrossThreeProcesses(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	var asked atomic.Int64
-	processes := []http.Handler{site(t, files(t, dir)), site(t, files(t, dir)), site(t, files(t, dir))}
+	processes := []http.Handler{site(t, fileStore(t, dir)), site(t, fileStore(t, dir)), site(t, fileStore(t, dir))}
 	roundRobin := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		processes[asked.Add(1)%3].ServeHTTP(w, r)
 	})
@@ -524,7 +524,7 @@ func TestTenOfAProductIsTheMaximum(t *testing.T) {
 		browser.Post("/add_to_cart/3", nil)
 	}
 	form := withOrder(t, browser, "3")
-	browser.Get("/products").MustShow("(10 in your cart, which is the most)")
+	browser.Get("/products").MustShow("(10 in your cart, which is the maximum)")
 	browser.Get("/cart").MustShow("Headphones x 10 = $999.90")
 	browser.Post("/add_to_cart/3", nil) // another tab tries once more
 	mustList(t, browser.Post("/checkout", form), "Order 1: $999.90")
@@ -632,8 +632,9 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		results := make(chan bool, 1)
 		go func() {
-			ok, _ := logins.check(ctx, "admin", "password")
-			results <- ok
+			right := false
+			logins.do(ctx, func() { right = check("admin", "password") })
+			results <- right
 		}()
 		synctest.Wait()
 		if len(results) > 0 {
@@ -647,8 +648,9 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 			<-logins.hashing
 		}
 		for range 2 * maxHashing { // each check gives its turn back
-			if ok, err := logins.check(t.Context(), "admin", "password"); !ok {
-				t.Errorf("the right password with a turn: got %v and error %v, want true", ok, err)
+			right := false
+			if err := logins.do(t.Context(), func() { right = check("admin", "password") }); !right {
+				t.Errorf("the right password with a turn: got %v and error %v, want true", right, err)
 			}
 		}
 	})
@@ -831,8 +833,8 @@ func site(t *testing.T, store session.Store) http.Handler {
 	return newHandler(manager(t, store), store)
 }
 
-// files opens a file store, as one process does.
-func files(t *testing.T, dir string) session.Store {
+// fileStore opens a file store, as one process does.
+func fileStore(t *testing.T, dir string) session.Store {
 	t.Helper()
 	store, err := filestore.New(dir)
 	if err != nil {
