@@ -247,6 +247,7 @@ var pages = template.Must(template.ParseFS(files, "*"))
 // show writes a page that no cache may store, not even the browser's own. The last part of
 // it is in cookie.go.
 func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	session.From(r).IsNew() // showCookies asks this after the first byte, when it is too late for Vary: Cookie
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -321,7 +321,7 @@ func TestQuickPressDuringASlowOneIsNotLost(t *testing.T) {
 		page := browser.Get("/race")
 		page.MustShow("The count is 3.")
 		page.MustShow("The store has version 3 of")
-		mustHaveRows(t, page, "Quick | no record | 0 | 1", "Quick | version 1 | 1 | 2", "Slow | version 1 | 1, then 2 | 3")
+		mustHaveRows(t, page, "Quick | none | 0 | 1", "Quick | 1 | 1 | 2", "Slow | 1 | 1, then 2 | 3")
 	})
 }
 
@@ -761,6 +761,17 @@ func TestNoteThatIsTooLargeOrNoTextIsRefused(t *testing.T) {
 	browser.Post("/note", nil).MustBe(400, "The form has no field note.")
 	browser.Get("/").MustShow("the first")
 	browser.Post("/note", url.Values{"note": {strings.Repeat("ü", maxNote/2)}}).MustShow("It has 250000 bytes.")
+}
+
+// The end of a page shows the cookie, so each page depends on the session.
+func TestEveryPageVariesByCookie(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	browser.Get("/")
+	for _, page := range []webtest.Page{browser.Post("/add_to_cart/99", nil), browser.Get("/login"), browser.Get("/race")} {
+		if got := page.Header.Get("Vary"); got != "Cookie" {
+			t.Errorf("%s: got Vary %q, want Cookie", page.Path, got)
+		}
+	}
 }
 
 func TestTypedHTMLStaysText(t *testing.T) {
