@@ -22,10 +22,12 @@ func readmes(t *testing.T) []string {
 	return append(glob(t, "*.md"), programs(t)...)
 }
 
-// programs returns the README of every lesson and exercise.
+// programs returns the README of every lesson and exercise, and the SOLUTION of an
+// exercise.
 func programs(t *testing.T) []string {
 	t.Helper()
-	return append(glob(t, "lessons/*/README.md"), glob(t, "exercises/*/README.md")...)
+	pages := append(glob(t, "lessons/*/README.md"), glob(t, "exercises/*/README.md")...)
+	return append(pages, glob(t, "exercises/*/SOLUTION.md")...)
 }
 
 // glob returns the files that match a pattern. It fails the test if there are none,
@@ -235,7 +237,7 @@ func TestRootNamesEveryProgram(t *testing.T) {
 // The lessons and exercises share some files. Each folder has its own copy, so that a
 // reader has a whole program in one folder. The copies are the same, to the letter.
 func TestSharedFilesAreTheSameInEveryFolder(t *testing.T) {
-	for file, wanted := range map[string]int{"style.css": 3, "cookie.go": 2, "turns.go": 3} {
+	for file, wanted := range map[string]int{"style.css": 9, "cookie.go": 7, "turns.go": 2} {
 		copies := glob(t, "*/*/"+file)
 		if len(copies) < wanted {
 			t.Errorf("found %d copies of %s, want %d", len(copies), file, wanted)

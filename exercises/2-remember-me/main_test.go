@@ -82,8 +82,8 @@ func TestTickedSessionEndsAfterThirtyUnusedDays(t *testing.T) {
 func TestTickedSessionOutlivesTheProgram(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "sessions")
-	browser := loggedIn(t, files(t, dir), ticked)
-	browser.Handler = site(t, files(t, dir))
+	browser := loggedIn(t, storeIn(t, dir), ticked)
+	browser.Handler = site(t, storeIn(t, dir))
 	browser.Get("/dashboard").MustShow("You are remembered.")
 }
 
@@ -347,7 +347,7 @@ func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 			logins.waiting <- struct{}{}
 		}
 		mux := http.NewServeMux()
-		mux.HandleFunc("POST /login", readForm(logins.login))
+		mux.HandleFunc("POST /login", readForm(maxForm, logins.login))
 		page := webtest.NewBrowser(t, manager(t, memstore.New()).Handler(mux)).Post("/login", credentials("password", ""))
 		if page.Status != http.StatusServiceUnavailable {
 			t.Errorf("got status %d, want 503", page.Status)
@@ -392,13 +392,12 @@ func TestUnknownUserGetsTheSameResponseForTheSameWork(t *testing.T) {
 func TestBadFormGetsAClearResponse(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, memstore.New()))
 	for body, want := range map[string]string{
-		"":                                       "The username is missing.",
-		"password=x&remember=yes":                "The username is missing.",
-		"username=&password=x":                   "The username is missing.",
-		"username=admin":                         "The password is missing.",
-		"username=%00%ff&password=":              "The password is missing.",
-		"username=%zz":                           "The form is damaged, or too large.",
-		"username=" + strings.Repeat("x", 1<<20): "The form is damaged, or too large.",
+		"":                          "The username is missing.",
+		"password=x&remember=yes":   "The username is missing.",
+		"username=&password=x":      "The username is missing.",
+		"username=admin":            "The password is missing.",
+		"username=%00%ff&password=": "The password is missing.",
+		"username=%zz":              "The form is damaged.",
 	} {
 		t.Run(fmt.Sprintf("%.40q", body), func(t *testing.T) {
 			page := post(browser, "/login", strings.NewReader(body))
@@ -407,6 +406,11 @@ func TestBadFormGetsAClearResponse(t *testing.T) {
 				t.Errorf("got a response of %d bytes, want at most 10,000", n)
 			}
 		})
+	}
+	large := post(browser, "/login", strings.NewReader("username="+strings.Repeat("x", 1<<20)))
+	large.MustBe(http.StatusRequestEntityTooLarge, "The form is too large: more than 4096 bytes.")
+	if n := len(large.Body); n > 10_000 {
+		t.Errorf("a form that is too large got a response of %d bytes, want at most 10,000", n)
 	}
 	page := browser.Post("/login?username=admin&password=password&remember=yes", nil)
 	page.MustBe(http.StatusBadRequest, "The username is missing.")
@@ -509,8 +513,8 @@ func site(t *testing.T, store session.Store) http.Handler {
 	return newHandler(manager(t, store))
 }
 
-// files returns a store of files, as one process opens it.
-func files(t *testing.T, dir string) session.Store {
+// storeIn returns a store of files, as one process opens it.
+func storeIn(t *testing.T, dir string) session.Store {
 	t.Helper()
 	store, err := filestore.New(dir)
 	if err != nil {

@@ -163,14 +163,19 @@ func cart(v visitor) {
 	v.Click("View Cart (3)")
 	v.sees("Laptop x 2 = $1999.98", "Smartphone x 1 = $499.99", "Total: $2599.96")
 	v.looks("cart")
+	v.Click("Remove: Headphones")
+	v.sees("Laptop x 2 = $1999.98", "Smartphone x 1 = $499.99", "Total: $2499.97")
+	v.seesNot("Headphones")
+	v.isAt("/cart")
 	v.Click("Checkout")
 	v.looks("checkout")
 	v.isAttacked("/checkout", nil)
 	v.isAttacked("/add_to_cart/1", nil)
+	v.isAttacked("/remove_from_cart/1", nil)
 
 	v.Go("/checkout")
 	v.Click("Place order")
-	v.sees("Order 1 is placed, its total is $2599.96. Thank you!", "Your cart is empty")
+	v.sees("Thank you! Order 1 is placed, its total is $2499.97. Your cart is empty")
 	v.isAt("/cart")
 	v.looks("ordered")
 	v.Reload() // sends no order, because a redirect led to this page
@@ -179,6 +184,14 @@ func cart(v visitor) {
 	v.Forward()
 	v.sees("Order 1 is placed", "Your cart is empty")
 
+	v.Click("Continue Shopping")
+	v.Click("Add to Cart: Laptop")
+	v.Click("View Cart (1)")
+	v.Click("Remove: Laptop")
+	v.hasNoCookie("cart")
+	v.sees("Your cart is empty")
+	v.seesNot("Thank you!")
+	v.looks("empty")
 	v.Click("Continue Shopping")
 	v.Click("Add to Cart: Laptop")
 	v.Script(nil, `document.querySelector("form").action = "/add_to_cart/9"`) // by hand
@@ -203,6 +216,14 @@ func preferences(v visitor) {
 	v.sees("your chosen theme (dark) and font size (large)")
 	v.looks("dark")
 	v.hasCookie("preferences", 31*24*time.Hour)
+	for _, path := range []string{"/styled_page", "/preferences"} {
+		v.Go(path)
+		var got string
+		v.Script(&got, `return getComputedStyle(document.querySelector("main")).backgroundColor`)
+		if want := "rgb(51, 51, 51)"; got != want {
+			v.t.Errorf("%s: in the dark theme the background is %s, want %s", path, got, want)
+		}
+	}
 	v.isAttackedFrom("127.0.0.1", "/preferences", url.Values{"theme": {"light"}, "font_size": {"small"}})
 
 	v.closes()
@@ -217,6 +238,7 @@ func preferences(v visitor) {
 	v.sees("your chosen theme (dark) and font size (small)")
 
 	v.Click("Change Preferences")
+	v.looks("dark-form")
 	v.Script(nil, `document.querySelector("[value=dark]").value = "<script>alert(1)</script>"`) // by hand
 	v.Click("Save Preferences")
 	v.sees("Theme must be one of: Light, Dark.")
