@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,7 +21,7 @@ import (
 // readmes returns every page of prose.
 func readmes(t *testing.T) []string {
 	t.Helper()
-	return append(glob(t, "*.md"), programs(t)...)
+	return slices.Concat(glob(t, "*.md"), glob(t, "docs/*.md"), programs(t))
 }
 
 // programs returns the README of every lesson and exercise, and the SOLUTION of an
@@ -56,14 +58,19 @@ func read(t *testing.T, file string) string {
 	return strings.ReplaceAll(string(text), "\r\n", "\n")
 }
 
-// sources returns the text in which a page's snippets must be.
+// sources returns the text in which a page's snippets must be, and the tests that it
+// names. A page of docs may show and name what is in a lesson.
 func sources(t *testing.T, page string) string {
 	t.Helper()
-	var all strings.Builder
-	for _, pattern := range []string{
+	patterns := []string{
 		filepath.Join(filepath.Dir(page), "*.go"), filepath.Join(filepath.Dir(page), "*.html"),
 		"internal/session/*.go", "internal/session/*store/testdata/*/*.go",
-	} {
+	}
+	if folder(page) == "docs" {
+		patterns = append(patterns, "lessons/*/*.go")
+	}
+	var all strings.Builder
+	for _, pattern := range patterns {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			all.WriteString(read(t, file) + "\n")
@@ -142,13 +149,21 @@ func TestLinksResolve(t *testing.T) {
 	for _, page := range readmes(t) {
 		prose := fenced.ReplaceAllString(read(t, page), "")
 		for _, match := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(prose, -1) {
-			target, _, _ := strings.Cut(match[1], "#")
-			if target == "" || strings.Contains(target, "://") {
+			target, heading, _ := strings.Cut(match[1], "#")
+			if strings.Contains(target, "://") {
 				continue
 			}
 			checked++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), target)); err != nil {
+			file := page // of a link to a heading of the same page
+			if target != "" {
+				file = filepath.Join(filepath.Dir(page), target)
+			}
+			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s links to %s: %v", page, target, err)
+				continue
+			}
+			if heading != "" && !slices.Contains(headings(read(t, file)), heading) {
+				t.Errorf("%s links to %s, want a heading of %s: %q", page, match[1], file, headings(read(t, file)))
 			}
 		}
 	}
@@ -157,11 +172,22 @@ func TestLinksResolve(t *testing.T) {
 	}
 }
 
+// headings returns the headings of a page, as links name them: in small letters, with a
+// hyphen for each space, and without other punctuation.
+func headings(text string) []string {
+	var all []string
+	for _, match := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		name := strings.ReplaceAll(strings.ToLower(match[1]), " ", "-")
+		all = append(all, regexp.MustCompile(`[^\p{L}\p{N}_-]`).ReplaceAllString(name, ""))
+	}
+	return all
+}
+
 // The package can read each Set-Cookie that a page shows.
 func TestCookiesInPagesAreCookies(t *testing.T) {
 	checked := 0
 	for _, page := range readmes(t) {
-		for _, match := range regexp.MustCompile(`Set-Cookie: [\w-]+=([^;\s]+\.[^;\s]+);`).FindAllStringSubmatch(read(t, page), -1) {
+		for _, match := range regexp.MustCompile(`Set-Cookie: [\w-]+=([^;'\s]+\.[^;'\s]+)[;']`).FindAllStringSubmatch(read(t, page), -1) {
 			checked++
 			if _, err := session.Inspect(match[1]); err != nil {
 				t.Errorf("%s: %s: %v", page, match[1], err)
@@ -170,6 +196,51 @@ func TestCookiesInPagesAreCookies(t *testing.T) {
 	}
 	if checked == 0 {
 		t.Error("no cookie was checked")
+	}
+}
+
+// README.md shows what its command prints, except for the number of days, which grows.
+func TestReadmeShowsWhatItsCommandPrints(t *testing.T) {
+	readme := read(t, "README.md")
+	command := regexp.MustCompile(`(?m)^    (SESSION_SECRET=\w+) go run (\./cmd/cookie) '(.*)'$`).FindStringSubmatch(readme)
+	if command == nil {
+		t.Fatal("README.md has no command that looks into a cookie, want one")
+	}
+	run := exec.Command("go", "run", command[2], command[3])
+	run.Env = append(os.Environ(), command[1])
+	output, err := run.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", command[0], err, output)
+	}
+	anyDays := func(text string) string {
+		return regexp.MustCompile(`\d+ days ago`).ReplaceAllString(text, "N days ago")
+	}
+	var want strings.Builder
+	for line := range strings.Lines(string(output)) {
+		if line != "\n" {
+			want.WriteString("    ")
+		}
+		want.WriteString(line)
+	}
+	if !strings.Contains(anyDays(readme), anyDays(want.String())) {
+		t.Errorf("README.md does not show what its command prints, want:\n%s", want.String())
+	}
+}
+
+// A reader of the package must find each of its files.
+func TestPackagePageNamesEveryFile(t *testing.T) {
+	page := read(t, "docs/package.md")
+	for _, file := range glob(t, "internal/session/*.go") {
+		if file = filepath.ToSlash(file); !strings.HasSuffix(file, "_test.go") && !strings.Contains(page, "](../"+file+")") {
+			t.Errorf("docs/package.md has no link to %s, want one", file)
+		}
+	}
+}
+
+// The first page must be short, so that a reader soon starts with the first lesson.
+func TestRootReadmeIsShort(t *testing.T) {
+	if words := len(strings.Fields(read(t, "README.md"))); words > 1000 {
+		t.Errorf("README.md has %d words, want a maximum of 1,000", words)
 	}
 }
 
