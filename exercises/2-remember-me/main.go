@@ -94,7 +94,8 @@ func options(store session.Store) *session.Options {
 // newHandler returns the exercise's site.
 //
 // CrossOriginProtection answers a POST from a page of another origin with 403. It can
-// do that because browsers send the page's origin with each POST.
+// do that because browsers say with each POST where it comes from: in the header
+// Sec-Fetch-Site, or in Origin.
 func newHandler(sessions *session.Manager) http.Handler {
 	logins := newTurns()
 	mux := http.NewServeMux()

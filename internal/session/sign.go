@@ -83,7 +83,7 @@ type signed struct {
 // not checked. The order of the steps protects: nothing in the value is decoded
 // before step 3 has shown who wrote it.
 func (s *signer) unsign(value string, now time.Time, limit time.Duration) (signed, error) {
-	// 1. Refuse a value longer than browsers keep, before it costs anything.
+	// 1. Refuse a value that is too long for a cookie, before any other work.
 	if len(value) > s.maxSize {
 		return signed{}, fmt.Errorf("%w: a value of %d bytes", ErrTooLarge, len(value))
 	}
@@ -92,7 +92,7 @@ func (s *signer) unsign(value string, now time.Time, limit time.Duration) (signe
 	if !ok {
 		return signed{}, fmt.Errorf("%w: no signature", ErrMalformed)
 	}
-	// 3. Sign it again with each secret; one result must equal the signature.
+	// 3. Sign it again, with each accepted secret; one result must equal the signature.
 	match := s.match([]byte(message), []byte(signature))
 	if match < 0 {
 		return signed{}, ErrSignature

@@ -71,3 +71,13 @@ func TestLongCookieIsShownInPart(t *testing.T) {
 	page.MustShow("4007 of 4096 bytes")
 	page.MustNotShow(strings.Repeat("x", 600))
 }
+
+// The page shows the cookie, so no cache may give it to another visitor.
+func TestPageTellsCachesThatItDependsOnTheCookie(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	for _, path := range []string{"/", "/", "/reset", "/reset"} {
+		if got := browser.Get(path).Header.Get("Vary"); got != "Cookie" {
+			t.Errorf("%s: got Vary: %q, want Cookie", path, got)
+		}
+	}
+}

@@ -90,10 +90,11 @@ var pages = template.Must(template.ParseFS(files, "*"))
 
 // show writes the page. The last part of it is in cookie.go.
 func show(w http.ResponseWriter, r *http.Request, message string) {
+	end := newEnding(r)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	err := pages.ExecuteTemplate(w, "pages.html", message)
 	if err == nil {
-		err = showCookies(w, r)
+		err = end.write(w)
 	}
 	if err != nil {
 		log.Print(err)

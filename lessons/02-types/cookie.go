@@ -15,28 +15,9 @@ import (
 // This file writes "Your cookie", the last part of each page. Lessons 01 to 06 and 08 have
 // the same file. You can skip it: it shows the session's cookie, and changes nothing.
 
-// showCookies writes the end of a page: the cookie that the request brought, the one that
-// the response sets, and what changed between the two.
-//
-// It must run after the rest of the page. The manager saves the session before the first
-// byte of the response, so by then the response has its Set-Cookie.
-func showCookies(w http.ResponseWriter, r *http.Request) error {
-	end := ending{Name: cookieName}
-	if brought := r.CookiesNamed(cookieName); len(brought) > 0 {
-		end.Brought = newCookie(brought[0])
-		end.Refused = session.From(r).IsNew()
-	}
-	for _, line := range w.Header()["Set-Cookie"] {
-		if c, err := http.ParseSetCookie(line); err == nil && c.Name == cookieName {
-			end.Set = newCookie(c)
-			end.Deletes = c.MaxAge < 0
-		}
-	}
-	return endOfPage.Execute(w, end)
-}
-
-// ending is what the end of a page shows. Brought and Set are nil if there is no such
-// cookie.
+// ending is the end of a page: the cookie that the request brought, the one that the
+// response sets, and what changed between the two. Brought and Set are nil if there is no
+// such cookie.
 type ending struct {
 	Name         string
 	Brought, Set *cookie
@@ -44,8 +25,34 @@ type ending struct {
 	Deletes      bool // the response asks the browser to delete its cookie
 }
 
+// newEnding returns the end of the page that answers this request.
+//
+// Call it before the response begins, because it reads the session. Then the manager can
+// tell caches that the response depends on the cookie.
+func newEnding(r *http.Request) *ending {
+	end := &ending{Name: cookieName}
+	isNew := session.From(r).IsNew()
+	if brought := r.CookiesNamed(cookieName); len(brought) > 0 {
+		end.Brought = newCookie(brought[0])
+		end.Refused = isNew
+	}
+	return end
+}
+
+// write writes the end of the page. The manager saves the session before the first byte of
+// the response, so now the response has its Set-Cookie.
+func (e *ending) write(w http.ResponseWriter) error {
+	for _, line := range w.Header()["Set-Cookie"] {
+		if c, err := http.ParseSetCookie(line); err == nil && c.Name == cookieName {
+			e.Set = newCookie(c)
+			e.Deletes = c.MaxAge < 0
+		}
+	}
+	return endOfPage.Execute(w, e)
+}
+
 // HasID reports whether the cookie has a session ID and no values, as in lesson 08.
-func (e ending) HasID() bool {
+func (e *ending) HasID() bool {
 	if e.Set != nil && !e.Deletes {
 		return e.Set.hasID()
 	}
@@ -53,7 +60,7 @@ func (e ending) HasID() bool {
 }
 
 // Changes returns the values that differ between the two cookies.
-func (e ending) Changes() []change {
+func (e *ending) Changes() []change {
 	before, after := e.Brought.values(), e.Set.values()
 	if e.Refused {
 		before = nil

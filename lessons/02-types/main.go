@@ -216,11 +216,12 @@ var pages = template.Must(template.ParseFS(files, "*"))
 // fit into a cookie, ExecuteTemplate returns the manager's error, ErrTooLarge, and the
 // visitor gets an error page. The manager has logged the error already.
 func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	end := newEnding(r)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	err := pages.ExecuteTemplate(w, name, data)
 	if err == nil {
-		err = showCookies(w, r)
+		err = end.write(w)
 	}
 	if err != nil && !errors.Is(err, session.ErrTooLarge) {
 		log.Print(err)

@@ -119,11 +119,12 @@ var pages = template.Must(template.ParseFS(files, "*"))
 
 // show writes a page. The last part of it is in cookie.go.
 func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	end := newEnding(r)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	err := pages.ExecuteTemplate(w, name, data)
 	if err == nil {
-		err = showCookies(w, r)
+		err = end.write(w)
 	}
 	if err != nil {
 		log.Print(err)

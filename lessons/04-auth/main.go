@@ -64,8 +64,8 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 // It looks the account up with every request, because the signature only proves that
 // this site once wrote the name. The account may have been removed since.
 //
-// After a logout, the Back button must not show this page again. That takes both
-// no-store and the forget handler.
+// After a logout, the Back button must not show this page again. So no cache may store
+// it, and forget makes the browser delete what it has in memory.
 func dashboard(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	name := username.Get(session.From(r))
@@ -105,7 +105,8 @@ func check(name, guess string) bool {
 // newHandler returns the lesson's site.
 //
 // CrossOriginProtection answers a POST from a page of another origin with 403. It can
-// do that because browsers send the page's origin with each POST.
+// do that because browsers say with each POST where it comes from: in the header
+// Sec-Fetch-Site, or in Origin.
 //
 // The login form needs this protection too. Otherwise another site could log its
 // visitors in here to the attacker's account, and the attacker could later read what
@@ -142,6 +143,7 @@ func main() {
 	hashes := flag.Bool("hash", false, "read a password from standard input, print its entry for passwords, and end")
 	flag.Parse()
 	if *hashes {
+		fmt.Fprintln(os.Stderr, "Type the new password, and press Enter.")
 		if err := printEntry(os.Stdout, os.Stdin); err != nil {
 			log.Fatal(err)
 		}
@@ -191,11 +193,12 @@ var pages = template.Must(template.ParseFS(files, "*"))
 
 // show writes a page. The last part of it is in cookie.go.
 func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	end := newEnding(r)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	err := pages.ExecuteTemplate(w, name, data)
 	if err == nil {
-		err = showCookies(w, r)
+		err = end.write(w)
 	}
 	if err != nil {
 		log.Print(err)

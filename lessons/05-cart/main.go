@@ -71,7 +71,8 @@ func main() {
 //
 // Only a POST changes the cart, because crawlers and image tags send GET requests.
 // CrossOriginProtection answers a POST from a page of another origin with 403. It can
-// do that because browsers send the page's origin with each POST.
+// do that because browsers say with each POST where it comes from: in the header
+// Sec-Fetch-Site, or in Origin.
 func newHandler(sessions *session.Manager) http.Handler {
 	var placed orders
 	mux := http.NewServeMux()
@@ -239,11 +240,12 @@ func newPage(r *http.Request, notice string) page {
 
 // show writes a page. The last part of it is in cookie.go.
 func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	end := newEnding(r)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	err := pages.ExecuteTemplate(w, name, data)
 	if err == nil {
-		err = showCookies(w, r)
+		err = end.write(w)
 	}
 	if err != nil {
 		log.Print(err)

@@ -78,7 +78,8 @@ func main() {
 // newHandler returns the lesson's site.
 //
 // CrossOriginProtection answers a POST from a page of another origin with 403. It can
-// do that because browsers send the page's origin with each POST.
+// do that because browsers say with each POST where it comes from: in the header
+// Sec-Fetch-Site, or in Origin.
 //
 // SameSite=Lax alone is not enough. With it, the browser sends no cookie with such a
 // POST, but it stores the cookie that the response sets. A form on another site could
@@ -188,11 +189,12 @@ var pages = template.Must(template.ParseFS(files, "*"))
 
 // show writes a page. The last part of it is in cookie.go.
 func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	end := newEnding(r)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	err := pages.ExecuteTemplate(w, name, data)
 	if err == nil {
-		err = showCookies(w, r)
+		err = end.write(w)
 	}
 	if err != nil {
 		log.Print(err)

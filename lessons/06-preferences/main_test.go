@@ -283,10 +283,11 @@ func TestAStoredValueThatIsNotListedGivesTheDefaultAndIsNotShown(t *testing.T) {
 // Text that is not listed never reaches the template. This test calls the template with
 // such text, because it must be safe by itself too.
 func TestTheTemplateEscapes(t *testing.T) {
-	w := httptest.NewRecorder()
 	hostile := Preferences{Theme: "<script>alert(1)</script>", FontSize: `" onload="alert(1)`}
-	show(w, httptest.NewRequest("GET", "/styled_page", nil), http.StatusOK, "styled_page", page{"Title", hostile, nil})
-	body := w.Body.String()
+	handler := manager(t, secret).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		show(w, r, http.StatusOK, "styled_page", page{"Title", hostile, nil})
+	}))
+	body := webtest.NewBrowser(t, handler).Get("/styled_page").Body
 	for _, unwanted := range []string{"<script", `" onload`} {
 		if strings.Contains(body, unwanted) {
 			t.Errorf("the page has %q, want it escaped", unwanted)

@@ -126,7 +126,8 @@ func options(store session.Store) *session.Options {
 // newHandler returns the lesson's site.
 //
 // CrossOriginProtection answers a POST from a page of another origin with 403. It can
-// do that because browsers send the page's origin with each POST.
+// do that because browsers say with each POST where it comes from: in the header
+// Sec-Fetch-Site, or in Origin.
 func newHandler(sessions *session.Manager, store session.Store) http.Handler {
 	own := ownSessions{sessions}
 	races := newRaces(store)
@@ -247,13 +248,13 @@ var pages = template.Must(template.ParseFS(files, "*"))
 // show writes a page that no cache may store, not even the browser's own. The last part of
 // it is in cookie.go.
 func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
-	session.From(r).IsNew() // showCookies asks this after the first byte, when it is too late for Vary: Cookie
+	end := newEnding(r)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	err := pages.ExecuteTemplate(w, name, data)
 	if err == nil {
-		err = showCookies(w, r)
+		err = end.write(w)
 	}
 	if err != nil {
 		log.Print(err)
