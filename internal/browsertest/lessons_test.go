@@ -267,6 +267,14 @@ func database(v visitor) {
 		v.t.Errorf("the cookie has %d bytes, want a maximum of 100", len(c.Value))
 	}
 
+	v.Click("Race")
+	v.Click("Quick: add 1")
+	v.sees("The count is 1.", "of your session's record", "Slow: add 1, in 5 seconds")
+	v.looks("race")
+	v.isAttacked("/race/quick", nil)
+	v.Go("/race")
+	v.sees("The count is 1.")
+
 	v.Click("Products")
 	v.Click("Add to Cart: Headphones")
 	v.looks("products")
@@ -293,6 +301,7 @@ func database(v visitor) {
 	v.sees("Where you are signed in", "This browser")
 	v.isAttacked("/logout", nil)
 	v.isAttacked("/sessions/end-others", nil)
+	v.isAttacked("/sessions/end-all", nil)
 
 	other := v.another()
 	other.Go("/login")
@@ -308,8 +317,11 @@ func database(v visitor) {
 	v.seesNot("Another browser")
 	other.Reload()
 	other.isAt("/login")
-	v.Click("Logout")
+	other.sees("Your session has ended. Log in again.")
+	other.looks("ended")
+	v.Click("Log out everywhere")
 	v.isAt("/login")
+	v.seesNot("Your session has ended")
 	v.hasNoCookie("database")
 	v.Back()
 	v.seesNot("This browser")

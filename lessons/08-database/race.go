@@ -120,11 +120,3 @@ func (rs races) version(ctx context.Context, s *session.Session) (int64, error) 
 func (p press) Calls() string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(p.Counts), " ", ", then "), "[]")
 }
-
-// Saved returns the count that the request saved.
-func (p press) Saved() int {
-	if len(p.Counts) == 0 { // an older release left it
-		return 0
-	}
-	return p.Counts[len(p.Counts)-1] + 1
-}
