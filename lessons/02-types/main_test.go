@@ -303,6 +303,7 @@ func TestTypesThatChange(t *testing.T) {
 func TestTypesThatAreRefused(t *testing.T) {
 	for _, refused := range []any{
 		math.NaN(), math.Inf(1), math.Inf(-1), make(chan int), func() {}, 1i, map[bool]string{true: "a"},
+		map[float64]string{0.5: "a"},
 		struct{ C chan int }{},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
