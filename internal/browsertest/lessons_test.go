@@ -63,6 +63,8 @@ func types(v visitor) {
 		"9.007199254740992e+15, a float64")
 	v.looks("shown")
 	v.hasCookie("types", 0)
+	v.Click("Change a copy")
+	v.sees("The copy is [changed changed], the session has [item1 item2]")
 
 	v.Click("Fill with 2000 bytes")
 	v.sees("2000 bytes stored in session!")
@@ -80,6 +82,11 @@ func types(v visitor) {
 	v.Click("Store old data")
 	v.Click("Show data")
 	v.sees("User ID: 0 (absent)")
+	v.Click("Empty the session")
+	v.hasNoCookie("types")
+	v.looks("emptied")
+	v.Click("Show data")
+	v.sees("No session data found!")
 }
 
 func lifetime(v visitor) {

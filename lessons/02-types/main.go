@@ -87,6 +87,7 @@ func newHandler(sessions *session.Manager) http.Handler {
 	mux.HandleFunc("GET /store_zeros", storeZeros)
 	mux.HandleFunc("GET /store_old", storeOld)
 	mux.HandleFunc("GET /show_data", showData)
+	mux.HandleFunc("GET /change_copy", changeCopy)
 	mux.HandleFunc("GET /fill", fill)
 	mux.HandleFunc("GET /clear", clear)
 	return sessions.Handler(mux)
@@ -166,11 +167,11 @@ func showData(w http.ResponseWriter, r *http.Request) {
 		"Authenticated": text(s, authenticated, authenticated.Get(s)),
 		"Theme":         text(s, userPreferences, userPreferences.Get(s).Theme),
 		"CartItems":     text(s, cartItems, strings.Join(cartItems.Get(s), ", ")),
-		"Preferences":   userPreferences.Get(s),
-		"OrderNumber":   orderNumber.Get(s),
+		"Preferences":   text(s, userPreferences, fmt.Sprintf("%+v", userPreferences.Get(s))),
+		"OrderNumber":   text(s, orderNumber, orderNumber.Get(s)),
 		"Untyped":       session.Key[any]("order_number").Get(s),
-		"StoredAt":      storedAt.Get(s),
-		"Filling":       len(filling.Get(s)),
+		"StoredAt":      text(s, storedAt, storedAt.Get(s)),
+		"Filling":       text(s, filling, fmt.Sprintf("%d bytes", len(filling.Get(s)))),
 	})
 }
 
@@ -182,6 +183,17 @@ func text[T any](s *session.Session, key session.Key[T], shown any) string {
 		return fmt.Sprint(shown, " (absent)")
 	}
 	return fmt.Sprint(shown)
+}
+
+// changeCopy changes the slice that Get returned, and nothing in the session. Get decodes
+// the JSON each time, so each result is a copy. Only Set changes the session.
+func changeCopy(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	items := cartItems.Get(s)
+	for i := range items {
+		items[i] = "changed"
+	}
+	show(w, r, http.StatusOK, "message", fmt.Sprintf("The copy is %v, the session has %v", items, cartItems.Get(s)))
 }
 
 // fill stores as many bytes as the request asks for. If they do not fit into a cookie,
@@ -212,9 +224,10 @@ var pages = template.Must(template.ParseFS(files, "*"))
 
 // show writes a page. The last part of it is in cookie.go.
 //
-// The first byte of the page makes the manager save the session. If the session does not
-// fit into a cookie, ExecuteTemplate returns the manager's error, ErrTooLarge, and the
-// visitor gets an error page. The manager has logged the error already.
+// WriteHeader begins the response, so the manager saves the session there. If the session
+// does not fit into a cookie, the manager logs ErrTooLarge and sends an error page. From
+// then on w accepts no byte, and each Write returns ErrTooLarge. ExecuteTemplate writes to
+// w, so it returns this error too.
 func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	end := newEnding(r)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

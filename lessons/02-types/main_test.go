@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"html"
+	"log"
 	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +210,17 @@ func TestLogSaysWhichKeyIsLargeAndNotWhatIsInIt(t *testing.T) {
 	}
 }
 
+func TestTooLargeIsLoggedOnce(t *testing.T) {
+	var lines bytes.Buffer
+	log.SetOutput(&lines) // what show logs; the manager has a logger of its own here
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	browser := webtest.NewBrowser(t, newHandler(newSessions(t, slog.New(slog.DiscardHandler))))
+	browser.Get("/fill?bytes=5000")
+	if lines.Len() > 0 {
+		t.Errorf("show logged %q, want nothing, because the manager has logged it", &lines)
+	}
+}
+
 func TestStoringMakesRoomAgain(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	browser.Get("/fill?bytes=3016")
@@ -231,7 +245,15 @@ func TestClearMakesRoomForTheLargestFill(t *testing.T) {
 	mustShow(t, browser.Get("/clear"), "Session is empty!")
 	mustShow(t, browser.Get("/fill?bytes=3016"), "3016 bytes stored in session!")
 	mustShow(t, browser.Get("/show_data"), ">3016 bytes<")
+}
+
+func TestClearDeletesTheCookie(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.Get("/store_data")
 	browser.Get("/clear")
+	if value := browser.Cookie("/", "types"); value != "" {
+		t.Errorf("after /clear the browser has the cookie %s, want none", value)
+	}
 	mustShow(t, browser.Get("/show_data"), "No session data found!")
 }
 
@@ -246,47 +268,92 @@ func TestPageMarksTheValuesThatJSONChanges(t *testing.T) {
 // The next three tests are the table of README.md.
 
 func TestTypesThatComeBackExactly(t *testing.T) {
-	mustReturn(t, true, true)
-	mustReturn(t, "a <b> ☃", "a <b> ☃")
-	mustReturn(t, int64(math.MinInt64), int64(math.MinInt64))
-	mustReturn(t, uint64(math.MaxUint64), uint64(math.MaxUint64))
-	mustReturn(t, 0.1, 0.1)
-	mustReturn(t, []byte{0, 255}, []byte{0, 255})
-	mustReturn(t, []string{"a", ""}, []string{"a", ""})
-	mustReturn(t, map[int]string{-1: "a"}, map[int]string{-1: "a"})
-	mustReturn(t, struct{ A, B int }{1, 2}, struct{ A, B int }{1, 2})
+	mustReturn(t, true, `true`, true)
+	mustReturn(t, "a <b> ☃", `"a <b> ☃"`, "a <b> ☃")
+	mustReturn(t, int8(-128), `-128`, int8(-128))
+	mustReturn(t, int64(bigOrder), `9007199254740993`, int64(bigOrder))
+	mustReturn(t, int64(math.MinInt64), `-9223372036854775808`, int64(math.MinInt64))
+	mustReturn(t, uint64(math.MaxUint64), `18446744073709551615`, uint64(math.MaxUint64))
+	mustReturn(t, 0.1, `0.1`, 0.1)
+	mustReturn(t, math.MaxFloat64, `1.7976931348623157e+308`, math.MaxFloat64)
+	mustReturn(t, []byte{0, 255}, `"AP8="`, []byte{0, 255})
+	mustReturn(t, []string{"a", ""}, `["a",""]`, []string{"a", ""})
+	mustReturn(t, []string{}, `[]`, []string{})
+	mustReturn(t, []string(nil), `null`, []string(nil))
+	mustReturn(t, map[string]bool{"a": true}, `{"a":true}`, map[string]bool{"a": true})
+	mustReturn(t, map[int]string{-1: "a"}, `{"-1":"a"}`, map[int]string{-1: "a"})
+	mustReturn(t, struct{ A, B int }{1, 2}, `{"A":1,"B":2}`, struct{ A, B int }{1, 2})
+
 	one := 1
-	mustReturn(t, &one, &one) // what it points to is equal, and a copy
+	mustReturn(t, &one, `1`, &one)
+	mustReturn(t, (*int)(nil), `null`, (*int)(nil))
 }
 
 func TestTypesThatChange(t *testing.T) {
-	mustReturn(t, preferences{"dark", true, true}, preferences{"dark", true, false})
-	mustReturn(t, "\xff", "\ufffd") // not UTF-8
-	mustReturn(t, any(1), any(1.0))
-	mustReturn(t, any([]string{"a"}), any([]any{"a"}))
-	now := time.Now()
-	mustReturn(t, now.UTC(), now.UTC().Round(0)) // Round removes the monotonic clock
+	mustReturn(t, preferences{"dark", true, true}, `{"theme":"dark","notifications":true}`, preferences{"dark", true, false})
+	mustReturn(t, "\xff\xfe", `"\ufffd\ufffd"`, "\ufffd\ufffd")
+	mustReturn(t, any(1), `1`, any(1.0))
+	mustReturn(t, any(int64(bigOrder)), `9007199254740993`, any(float64(bigOrder-1)))
+	mustReturn(t, any([]string{"a"}), `["a"]`, any([]any{"a"}))
+
+	now := time.Now().UTC()
+	mustReturn(t, now, `"`+now.Format(time.RFC3339Nano)+`"`, now.Round(0)) // Round removes the monotonic clock
 }
 
 func TestTypesThatAreRefused(t *testing.T) {
-	for _, refused := range []any{math.NaN(), math.Inf(1), make(chan int), func() {}, 1i} {
-		sessions := newSessions(t, nil)
+	for _, refused := range []any{
+		math.NaN(), math.Inf(1), math.Inf(-1), make(chan int), func() {}, 1i, map[bool]string{true: "a"},
+		map[float64]string{0.5: "a"},
+		struct{ C chan int }{},
+	} {
 		r := httptest.NewRequest("GET", "/", nil)
+		sessions := newSessions(t, nil)
 		s, _ := sessions.Load(r)
 		session.Key[any]("value").Set(s, refused)
 		if err := sessions.Save(httptest.NewRecorder(), r, s); !errors.Is(err, session.ErrValue) {
-			t.Errorf("%T %v: Save returned %v, want ErrValue", refused, refused, err)
+			t.Errorf("%T: Save returned %v, want ErrValue", refused, err)
 		}
 	}
 }
 
-// Get returns a copy.
-func TestChangingWhatGetReturnedChangesNothing(t *testing.T) {
+// What Get returns is a copy, so that a change of it changes nothing in the session.
+
+func TestChangingACopyChangesNothing(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.Get("/store_data")
+	page := browser.Get("/change_copy")
+	mustShow(t, page, "The copy is [changed changed], the session has [item1 item2]<")
+	if line := page.Header.Get("Set-Cookie"); line != "" {
+		t.Errorf("got Set-Cookie: %s, want none", line)
+	}
+	mustShow(t, browser.Get("/show_data"), "Cart Items: item1, item2<")
+}
+
+func TestEachGetReturnsACopy(t *testing.T) {
 	s, _ := newSessions(t, nil).Load(httptest.NewRequest("GET", "/", nil))
-	cartItems.Set(s, []string{"item1", "item2"})
-	cartItems.Get(s)[0] = "another"
-	if got := cartItems.Get(s)[0]; got != "item1" {
-		t.Errorf("got %q, want item1", got)
+
+	list := session.Key[[]string]("list")
+	stored := []string{"a", "b"}
+	list.Set(s, stored)
+	stored[0] = "changed after Set"
+	list.Get(s)[1] = "changed after Get"
+	if got, want := list.Get(s), []string{"a", "b"}; !slices.Equal(got, want) {
+		t.Errorf("got the slice %q, want %q", got, want)
+	}
+
+	table := session.Key[map[string]int]("table")
+	table.Set(s, map[string]int{"a": 1})
+	table.Get(s)["a"] = 2
+	if got, want := table.Get(s)["a"], 1; got != want {
+		t.Errorf("got the map's value %d, want %d", got, want)
+	}
+
+	pointer := session.Key[*int]("pointer")
+	one := 1
+	pointer.Set(s, &one)
+	*pointer.Get(s) = 2
+	if got, want := *pointer.Get(s), 1; got != want {
+		t.Errorf("the pointer points to %d, want %d", got, want)
 	}
 }
 
@@ -327,12 +394,15 @@ func mustShow(t *testing.T, page webtest.Page, want string) {
 	}
 }
 
-// mustReturn stores a value, and wants that Get returns this one.
-func mustReturn[T any](t *testing.T, stored, want T) {
+// mustReturn stores a value, and wants this JSON in the session, and that Get returns want.
+func mustReturn[T any](t *testing.T, stored T, wantJSON string, want T) {
 	t.Helper()
 	s, _ := newSessions(t, nil).Load(httptest.NewRequest("GET", "/", nil))
 	key := session.Key[T]("value")
 	key.Set(s, stored)
+	if got := string(session.Key[json.RawMessage](key).Get(s)); got != wantJSON {
+		t.Errorf("%T: stored %#v, got the JSON %s, want %s", stored, stored, got, wantJSON)
+	}
 	if got := key.Get(s); !reflect.DeepEqual(got, want) {
 		t.Errorf("%T: stored %#v, got %#v, want %#v", stored, stored, got, want)
 	}
