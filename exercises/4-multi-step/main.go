@@ -53,6 +53,9 @@ func main() {
 	server := &http.Server{
 		Handler:           newHandler(sessions, outbox),
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // without it, a body that never comes keeps its connection
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       time.Minute,
 	}
 	log.Fatal(server.Serve(listener))
 }
