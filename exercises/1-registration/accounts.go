@@ -216,7 +216,7 @@ func (a *accounts) admits(name string) error {
 //
 // Sync comes before Rename, because after a power failure the new name must not stand
 // for a file whose content is missing. The directory is synced after Rename, because
-// until then the name on the disk may still be that of the old file.
+// until then the name on the disk may still lead to the old file.
 func replace(file string, c content) error {
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
