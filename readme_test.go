@@ -3,9 +3,15 @@
 package sessions
 
 import (
+	"encoding/xml"
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,13 +21,15 @@ import (
 // readmes returns every page of prose.
 func readmes(t *testing.T) []string {
 	t.Helper()
-	return append(glob(t, "*.md"), programs(t)...)
+	return slices.Concat(glob(t, "*.md"), glob(t, "docs/*.md"), programs(t))
 }
 
-// programs returns the README of every lesson and exercise.
+// programs returns the README of every lesson and exercise, and the SOLUTION of an
+// exercise.
 func programs(t *testing.T) []string {
 	t.Helper()
-	return append(glob(t, "lessons/*/README.md"), glob(t, "exercises/*/README.md")...)
+	pages := append(glob(t, "lessons/*/README.md"), glob(t, "exercises/*/README.md")...)
+	return append(pages, glob(t, "exercises/*/SOLUTION.md")...)
 }
 
 // glob returns the files that match a pattern. It fails the test if there are none,
@@ -50,14 +58,19 @@ func read(t *testing.T, file string) string {
 	return strings.ReplaceAll(string(text), "\r\n", "\n")
 }
 
-// sources returns the text in which a page's snippets must be.
+// sources returns the text in which a page's snippets must be, and the tests that it
+// names. A page of docs may show and name what is in a lesson.
 func sources(t *testing.T, page string) string {
 	t.Helper()
-	var all strings.Builder
-	for _, pattern := range []string{
+	patterns := []string{
 		filepath.Join(filepath.Dir(page), "*.go"), filepath.Join(filepath.Dir(page), "*.html"),
 		"internal/session/*.go", "internal/session/*store/testdata/*/*.go",
-	} {
+	}
+	if folder(page) == "docs" {
+		patterns = append(patterns, "lessons/*/*.go")
+	}
+	var all strings.Builder
+	for _, pattern := range patterns {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
 			all.WriteString(read(t, file) + "\n")
@@ -136,13 +149,21 @@ func TestLinksResolve(t *testing.T) {
 	for _, page := range readmes(t) {
 		prose := fenced.ReplaceAllString(read(t, page), "")
 		for _, match := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(prose, -1) {
-			target, _, _ := strings.Cut(match[1], "#")
-			if target == "" || strings.Contains(target, "://") {
+			target, heading, _ := strings.Cut(match[1], "#")
+			if strings.Contains(target, "://") {
 				continue
 			}
 			checked++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), target)); err != nil {
+			file := page // of a link to a heading of the same page
+			if target != "" {
+				file = filepath.Join(filepath.Dir(page), target)
+			}
+			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s links to %s: %v", page, target, err)
+				continue
+			}
+			if heading != "" && !slices.Contains(headings(read(t, file)), heading) {
+				t.Errorf("%s links to %s, want a heading of %s: %q", page, match[1], file, headings(read(t, file)))
 			}
 		}
 	}
@@ -151,11 +172,22 @@ func TestLinksResolve(t *testing.T) {
 	}
 }
 
+// headings returns the headings of a page, as links name them: in small letters, with a
+// hyphen for each space, and without other punctuation.
+func headings(text string) []string {
+	var all []string
+	for _, match := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		name := strings.ReplaceAll(strings.ToLower(match[1]), " ", "-")
+		all = append(all, regexp.MustCompile(`[^\p{L}\p{N}_-]`).ReplaceAllString(name, ""))
+	}
+	return all
+}
+
 // The package can read each Set-Cookie that a page shows.
 func TestCookiesInPagesAreCookies(t *testing.T) {
 	checked := 0
 	for _, page := range readmes(t) {
-		for _, match := range regexp.MustCompile(`Set-Cookie: [\w-]+=([^;\s]+\.[^;\s]+);`).FindAllStringSubmatch(read(t, page), -1) {
+		for _, match := range regexp.MustCompile(`Set-Cookie: [\w-]+=([^;'\s]+\.[^;'\s]+)[;']`).FindAllStringSubmatch(read(t, page), -1) {
 			checked++
 			if _, err := session.Inspect(match[1]); err != nil {
 				t.Errorf("%s: %s: %v", page, match[1], err)
@@ -164,6 +196,51 @@ func TestCookiesInPagesAreCookies(t *testing.T) {
 	}
 	if checked == 0 {
 		t.Error("no cookie was checked")
+	}
+}
+
+// README.md shows what its command prints, except for the number of days, which grows.
+func TestReadmeShowsWhatItsCommandPrints(t *testing.T) {
+	readme := read(t, "README.md")
+	command := regexp.MustCompile(`(?m)^    (SESSION_SECRET=\w+) go run (\./cmd/cookie) '(.*)'$`).FindStringSubmatch(readme)
+	if command == nil {
+		t.Fatal("README.md has no command that looks into a cookie, want one")
+	}
+	run := exec.Command("go", "run", command[2], command[3])
+	run.Env = append(os.Environ(), command[1])
+	output, err := run.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", command[0], err, output)
+	}
+	anyDays := func(text string) string {
+		return regexp.MustCompile(`\d+ days ago`).ReplaceAllString(text, "N days ago")
+	}
+	var want strings.Builder
+	for line := range strings.Lines(string(output)) {
+		if line != "\n" {
+			want.WriteString("    ")
+		}
+		want.WriteString(line)
+	}
+	if !strings.Contains(anyDays(readme), anyDays(want.String())) {
+		t.Errorf("README.md does not show what its command prints, want:\n%s", want.String())
+	}
+}
+
+// A reader of the package must find each of its files.
+func TestPackagePageNamesEveryFile(t *testing.T) {
+	page := read(t, "docs/package.md")
+	for _, file := range glob(t, "internal/session/*.go") {
+		if file = filepath.ToSlash(file); !strings.HasSuffix(file, "_test.go") && !strings.Contains(page, "](../"+file+")") {
+			t.Errorf("docs/package.md has no link to %s, want one", file)
+		}
+	}
+}
+
+// The first page must be short, so that a reader soon starts with the first lesson.
+func TestRootReadmeIsShort(t *testing.T) {
+	if words := len(strings.Fields(read(t, "README.md"))); words > 1000 {
+		t.Errorf("README.md has %d words, want a maximum of 1,000", words)
 	}
 }
 
@@ -231,7 +308,7 @@ func TestRootNamesEveryProgram(t *testing.T) {
 // The lessons and exercises share some files. Each folder has its own copy, so that a
 // reader has a whole program in one folder. The copies are the same, to the letter.
 func TestSharedFilesAreTheSameInEveryFolder(t *testing.T) {
-	for file, wanted := range map[string]int{"style.css": 7, "cookie.go": 2, "login.go": 4, "turns.go": 2} {
+	for file, wanted := range map[string]int{"style.css": 13, "cookie.go": 7, "login.go": 6} {
 		copies := glob(t, "*/*/"+file)
 		if len(copies) < wanted {
 			t.Errorf("found %d copies of %s, want %d", len(copies), file, wanted)
@@ -240,6 +317,115 @@ func TestSharedFilesAreTheSameInEveryFolder(t *testing.T) {
 			if read(t, other) != read(t, copies[0]) {
 				t.Errorf("%s differs from %s, want the same text", other, copies[0])
 			}
+		}
+	}
+}
+
+// drawing is what the tests check of an SVG file.
+type drawing struct {
+	XMLName  xml.Name
+	Role     string   `xml:"role,attr"`
+	Labels   string   `xml:"aria-labelledby,attr"`
+	ViewBox  string   `xml:"viewBox,attr"`
+	Title    labelled `xml:"title"`
+	Desc     labelled `xml:"desc"`
+	Style    string   `xml:"style"`
+	elements []xml.StartElement
+}
+
+type labelled struct {
+	ID   string `xml:"id,attr"`
+	Text string `xml:",chardata"`
+}
+
+// parseDrawing reads an SVG file. It fails the test if the file is not XML.
+func parseDrawing(t *testing.T, file string) drawing {
+	t.Helper()
+	text := read(t, file)
+	var d drawing
+	if err := xml.Unmarshal([]byte(text), &d); err != nil {
+		t.Fatalf("%s: %v, want XML", file, err)
+	}
+	// Unmarshal stops after the root element. Token reads the whole file.
+	for decoder := xml.NewDecoder(strings.NewReader(text)); ; {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return d
+		}
+		if err != nil {
+			t.Fatalf("%s: %v, want XML", file, err)
+		}
+		if start, ok := token.(xml.StartElement); ok {
+			d.elements = append(d.elements, start.Copy())
+		}
+	}
+}
+
+// width returns the width of the drawing's viewBox.
+func (d drawing) width() float64 {
+	box := strings.Fields(d.ViewBox)
+	if len(box) != 4 {
+		return 0
+	}
+	width, _ := strconv.ParseFloat(box[2], 64)
+	return width
+}
+
+// A drawing must say the same in words, be readable in the dark and on a phone, and load
+// nothing from elsewhere.
+func TestDrawingsHaveATextAlternative(t *testing.T) {
+	for _, file := range append(glob(t, "lessons/*/*.svg"), glob(t, "docs/*.svg")...) {
+		t.Run(filepath.ToSlash(file), func(t *testing.T) {
+			d := parseDrawing(t, file)
+			if d.XMLName != (xml.Name{Space: "http://www.w3.org/2000/svg", Local: "svg"}) {
+				t.Errorf("got the root element %v, want svg", d.XMLName)
+			}
+			if d.Role != "img" {
+				t.Errorf("got role %q, want img", d.Role)
+			}
+			if strings.TrimSpace(d.Title.Text) == "" {
+				t.Error("got no title, want one")
+			}
+			if strings.TrimSpace(d.Desc.Text) == "" {
+				t.Error("got no desc, want one")
+			}
+			if want := d.Title.ID + " " + d.Desc.ID; d.Labels != want || d.Title.ID == "" || d.Desc.ID == "" {
+				t.Errorf("got aria-labelledby %q, want the IDs of title and desc, %q", d.Labels, want)
+			}
+			if !regexp.MustCompile(`@media \(prefers-color-scheme: dark\) \{\s*[^\s}]`).MatchString(d.Style) {
+				t.Error("got no rules for prefers-color-scheme: dark, want some")
+			}
+			if strings.Contains(d.Style, "@import") || strings.Contains(d.Style, "url(") {
+				t.Error("got a style that loads something, want all in the file")
+			}
+			for _, element := range d.elements {
+				if element.Name.Local == "script" {
+					t.Error("got a script, want none")
+				}
+				for _, attr := range element.Attr {
+					if attr.Name.Local == "href" && !strings.HasPrefix(attr.Value, "#") {
+						t.Errorf("got %s with href %q, want no reference to another file", element.Name.Local, attr.Value)
+					}
+				}
+			}
+			widest := 760.0
+			if strings.HasPrefix(filepath.ToSlash(file), "lessons/") {
+				widest = 420 // readable on a phone, 360 pixels wide
+			}
+			if width := d.width(); width <= 0 || width > widest {
+				t.Errorf("got viewBox %q, want a width of 1 to %g", d.ViewBox, widest)
+			}
+		})
+	}
+}
+
+// A colour means the same in each lesson's drawing, so all have one style, to the letter.
+func TestDrawingsOfLessonsHaveOneStyle(t *testing.T) {
+	files := glob(t, "lessons/*/*.svg")
+	want := parseDrawing(t, files[0]).Style
+	for _, file := range files[1:] {
+		if parseDrawing(t, file).Style != want {
+			t.Errorf("%s has another style than %s, want the same", file, files[0])
 		}
 	}
 }

@@ -70,8 +70,8 @@ func main() {
 	server := &http.Server{
 		Handler:           newHandler(sessions, *limit),
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second, // without it, a body that never comes keeps its connection
-		WriteTimeout:      10 * time.Second,
+		ReadTimeout:       10 * time.Second, // of a whole request: a body that never comes keeps no connection
+		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 	}
 	log.Fatal(server.Serve(listener))

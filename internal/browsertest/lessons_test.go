@@ -163,14 +163,19 @@ func cart(v visitor) {
 	v.Click("View Cart (3)")
 	v.sees("Laptop x 2 = $1999.98", "Smartphone x 1 = $499.99", "Total: $2599.96")
 	v.looks("cart")
+	v.Click("Remove: Headphones")
+	v.sees("Laptop x 2 = $1999.98", "Smartphone x 1 = $499.99", "Total: $2499.97")
+	v.seesNot("Headphones")
+	v.isAt("/cart")
 	v.Click("Checkout")
 	v.looks("checkout")
 	v.isAttacked("/checkout", nil)
 	v.isAttacked("/add_to_cart/1", nil)
+	v.isAttacked("/remove_from_cart/1", nil)
 
 	v.Go("/checkout")
 	v.Click("Place order")
-	v.sees("Order 1 is placed, its total is $2599.96. Thank you!", "Your cart is empty")
+	v.sees("Thank you! Order 1 is placed, its total is $2499.97. Your cart is empty")
 	v.isAt("/cart")
 	v.looks("ordered")
 	v.Reload() // sends no order, because a redirect led to this page
@@ -179,6 +184,14 @@ func cart(v visitor) {
 	v.Forward()
 	v.sees("Order 1 is placed", "Your cart is empty")
 
+	v.Click("Continue Shopping")
+	v.Click("Add to Cart: Laptop")
+	v.Click("View Cart (1)")
+	v.Click("Remove: Laptop")
+	v.hasNoCookie("cart")
+	v.sees("Your cart is empty")
+	v.seesNot("Thank you!")
+	v.looks("empty")
 	v.Click("Continue Shopping")
 	v.Click("Add to Cart: Laptop")
 	v.Script(nil, `document.querySelector("form").action = "/add_to_cart/9"`) // by hand
@@ -203,6 +216,14 @@ func preferences(v visitor) {
 	v.sees("your chosen theme (dark) and font size (large)")
 	v.looks("dark")
 	v.hasCookie("preferences", 31*24*time.Hour)
+	for _, path := range []string{"/styled_page", "/preferences"} {
+		v.Go(path)
+		var got string
+		v.Script(&got, `return getComputedStyle(document.querySelector("main")).backgroundColor`)
+		if want := "rgb(51, 51, 51)"; got != want {
+			v.t.Errorf("%s: in the dark theme the background is %s, want %s", path, got, want)
+		}
+	}
 	v.isAttackedFrom("127.0.0.1", "/preferences", url.Values{"theme": {"light"}, "font_size": {"small"}})
 
 	v.closes()
@@ -217,6 +238,7 @@ func preferences(v visitor) {
 	v.sees("your chosen theme (dark) and font size (small)")
 
 	v.Click("Change Preferences")
+	v.looks("dark-form")
 	v.Script(nil, `document.querySelector("[value=dark]").value = "<script>alert(1)</script>"`) // by hand
 	v.Click("Save Preferences")
 	v.sees("Theme must be one of: Light, Dark.")
@@ -237,6 +259,14 @@ func database(v visitor) {
 	if c := v.hasCookie("database", 0); len(c.Value) > 100 {
 		v.t.Errorf("the cookie has %d bytes, want a maximum of 100", len(c.Value))
 	}
+
+	v.Click("Race")
+	v.Click("Quick: add 1")
+	v.sees("The count is 1.", "of your session's record", "Slow: add 1, in 5 seconds")
+	v.looks("race")
+	v.isAttacked("/race/quick", nil)
+	v.Go("/race")
+	v.sees("The count is 1.")
 
 	v.Click("Products")
 	v.Click("Add to Cart: Headphones")
@@ -264,6 +294,7 @@ func database(v visitor) {
 	v.sees("Where you are signed in", "This browser")
 	v.isAttacked("/logout", nil)
 	v.isAttacked("/sessions/end-others", nil)
+	v.isAttacked("/sessions/end-all", nil)
 
 	other := v.another()
 	other.Go("/login")
@@ -279,8 +310,11 @@ func database(v visitor) {
 	v.seesNot("Another browser")
 	other.Reload()
 	other.isAt("/login")
-	v.Click("Logout")
+	other.sees("Your session has ended. Log in again.")
+	other.looks("ended")
+	v.Click("Log out everywhere")
 	v.isAt("/login")
+	v.seesNot("Your session has ended")
 	v.hasNoCookie("database")
 	v.Back()
 	v.seesNot("This browser")
@@ -303,30 +337,64 @@ func TestLesson07Security(t *testing.T) {
 	}
 
 	v.Click("Spend a coin")
+	v.isAt("/dashboard")
 	v.sees("You have 9 coins.")
 	v.isAttacked("/spend", nil)
 	v.isAttacked("/logout", nil)
+	v.isAttackedFrom("127.0.0.1", "/spend", nil)
+
 	v.Go("/bench")
+	v.looks("bench")
+	v.Click("Change one letter")
+	v.sees("✓ The attack failed", "403 Forbidden. You are not logged in.")
+	v.looks("changed")
+	v.Click("Send one cookie twice")
+	v.sees("✗ The attack succeeded", `{"_created":`, "Both requests began with the same number of coins")
+	v.looks("twice")
+	v.Click("Take a copy")
+	v.Click("Spend a coin")
+	v.isAt("/bench#replay")
+	v.sees("You are admin and have 8 coins.")
+
 	v.Click("Visit https://" + attacker)
-	v.sees("You have won!")
+	v.sees("You have won!", "SameSite=Strict lets your cookie go")
 	v.looks("attacker")
 	v.Click("Claim your prize")
 	v.isAt("/spend")
 	v.refused(http.StatusForbidden)
-	v.sees("It came with the request.")
+	v.sees("✓ The attack failed", "The session's cookie came with the request")
 	v.looks("stopped")
-	v.Click("Dashboard")
-	v.sees("You have 9 coins.")
+	v.Click("Back to attack 4")
+	v.Click("Visit https://" + strings.Replace(attacker, "localhost", "127.0.0.1", 1))
+	v.sees("SameSite=Strict keeps your cookie at home")
+	v.Click("Claim your prize")
+	v.isAt("/spend")
+	v.refused(http.StatusForbidden)
+	v.sees("✓ The attack failed", "The session's cookie did not come with the request.")
+	v.looks("athome")
+	v.Back()
+	v.Click("Back to the bench")
+	v.sees("A page of another site linked here.")
+	v.looks("linked")
+	v.Click("Open the bench from this page")
+	v.sees("You are admin and have 8 coins.")
 
-	v.Click("Attack bench")
-	v.looks("bench")
-	v.Click("Change one letter")
-	v.sees("403 Forbidden. You are not logged in.")
-	v.looks("changed")
-	v.Click("Spend from two tabs")
-	v.sees(`{"_created":`, "Both began with the same number of coins")
-	v.Click("Take a copy")
-	v.Click("Dashboard")
+	// A browser takes a cookie with the prefix __Host- only with Secure and without Domain.
+	v.Click("Visit https://" + attacker + "/plant")
+	v.looks("planted")
+	v.Click("See which cookies came to the bench")
+	v.isAt("/bench#plant")
+	v.sees("✓ The attack failed", "came with this request: planted-with-domain planted-without-secure Browsers",
+		"You are admin and have 8 coins.")
+	v.looks("plant")
+
+	v.Click("Logout")
+	v.isAt("/bench#replay")
+	v.Click("Replay the copy")
+	v.sees("✗ The attack succeeded", "200 OK. You are admin and have 9 coins.")
+	v.looks("replayed")
+	v.Go("/login")
+	v.logsIn("Username", "Password", "password")
 	v.Click("Logout")
 	v.isAt("/login")
 	// Back may show the dashboard once more, without a request, because Chrome ignores
@@ -335,10 +403,6 @@ func TestLesson07Security(t *testing.T) {
 	v.Back()
 	v.Reload()
 	v.isAt("/login")
-	v.Go("/bench")
-	v.Click("Replay the copy")
-	v.sees("200 OK. You are admin and have 9 coins.")
-	v.looks("replayed")
 	v.closes()
 	v.Go("/dashboard")
 	v.isAt("/login")
@@ -352,7 +416,7 @@ func TestLesson07SecurityWithJavaScript(t *testing.T) {
 	v.Click("Attack bench")
 	v.ClickHere("Read document.cookie")
 	v.until("the script shows document.cookie", func() bool { return strings.Contains(v.text(), `document.cookie is "readable=yes".`) })
-	v.sees("The session's cookie is not in it.")
+	v.sees("✓ The attack failed", "The session's cookie is not in it.")
 	v.looks("script")
 }
 

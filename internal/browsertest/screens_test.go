@@ -41,6 +41,8 @@ func TestScreenshots(t *testing.T) {
 	v.Click("Add to Cart: Laptop")
 	v.Click("Add to Cart: Laptop")
 	v.Click("Add to Cart: Headphones")
+	v.Go("/cart")
+	v.sees("Laptop x 2 = $1999.98", "Headphones x 1 = $99.99", "Total: $2099.97")
 	picture(v, "cart", "light")
 
 	v.site = "http://" + start(t, "lessons/08-database")

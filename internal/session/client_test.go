@@ -70,7 +70,7 @@ func TestSignedBookkeepingThatIsRubbishIsIgnored(t *testing.T) {
 	}
 }
 
-// What a client-side session cannot do, as the package comment and README.md say.
+// What a client-side session cannot do, as the package comment and docs/limits.md say.
 
 func TestCopiedCookieReplaysAfterLogout(t *testing.T) {
 	m := newManager(t, session.Options{})

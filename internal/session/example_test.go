@@ -1,14 +1,17 @@
 package session_test
 
 import (
+	"context"
 	"crypto/sha1"
 	"errors"
 	"fmt"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"testing/fstest"
 
 	"example.com/sessions/internal/session"
+	"example.com/sessions/internal/session/memstore"
 )
 
 // A handler that counts its visitor's visits.
@@ -65,6 +68,39 @@ func Example_production() {
 	log.Fatal(http.ListenAndServe("localhost:8080", sessions.Handler(mux)))
 }
 
+// Static files are outside Handler, because they need no session. A page of another site
+// can link to this site, but it cannot post to it.
+func Example_site() {
+	const visits = session.Key[int]("visits")
+	static := fstest.MapFS{"style.css": {Data: []byte("body { margin: 3rem }")}}
+	pages := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, visits.Get(session.From(r)))
+	})
+	sessions, err := session.New(session.NewSecret(), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	site := http.NewServeMux()
+	site.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(static)))
+	site.Handle("/", http.NewCrossOriginProtection().Handler(sessions.Handler(pages)))
+
+	file := httptest.NewRequest("GET", "/static/style.css", nil)
+	page := httptest.NewRequest("GET", "/", nil)
+	forged := httptest.NewRequest("POST", "/", nil)
+	forged.Header.Set("Sec-Fetch-Site", "cross-site")
+	for _, r := range []*http.Request{file, page, forged} {
+		w := httptest.NewRecorder()
+		site.ServeHTTP(w, r)
+		fmt.Printf("%s %s: %d, Vary %q\n", r.Method, r.URL, w.Code, w.Header().Get("Vary"))
+	}
+	// Output:
+	// GET /static/style.css: 200, Vary ""
+	// GET /: 200, Vary "Cookie"
+	// POST /: 403, Vary ""
+}
+
 // Anyone can read a cookie, without the secret.
 func ExampleInspect() {
 	parts, err := session.Inspect("eyJ2aXNpdHMiOjN9.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w")
@@ -110,6 +146,19 @@ func ExampleOptions_flask() {
 		return
 	}
 	fmt.Println(sessions.Verify("eyJ2aXNpdHMiOjF9.ZVPxAA.YyZdzZK4fpMtJMpmXYPEHWb4uC0"))
+	// Output: <nil>
+}
+
+// A program that changes its secret accepts the sessions that the old one signed.
+func ExampleOptions_oldSecrets() {
+	newSecret, oldSecret := session.NewSecret(), []byte("0123456789abcdef0123456789abcdef")
+
+	sessions, err := session.New(newSecret, &session.Options{OldSecrets: [][]byte{oldSecret}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(sessions.Verify("eyJ2aXNpdHMiOjN9.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w"))
 	// Output: <nil>
 }
 
@@ -167,6 +216,42 @@ func ExampleManager_Load() {
 	s, err := sessions.Load(r)
 	fmt.Println(errors.Is(err, session.ErrSignature), s.IsNew())
 	// Output: true true
+}
+
+// A user who changes the password is logged out in every browser.
+func ExampleManager_Revoke() {
+	const username = session.Key[string]("username")
+	store := memstore.New()
+	defer store.Close()
+	sessions, err := session.New(session.NewSecret(), &session.Options{Store: store})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	login := sessions.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := session.From(r)
+		s.Clear() // nothing from before the login is part of it
+		username.Set(s, "ada")
+		s.SetOwner("ada")
+	}))
+	for range 2 { // browsers
+		login.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/login", nil))
+	}
+
+	ctx := context.Background()
+	fmt.Println(count(sessions.Sessions(ctx, "ada")))
+	if err := sessions.Revoke(ctx, "ada"); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(count(sessions.Sessions(ctx, "ada")))
+	// Output:
+	// 2 <nil>
+	// 0 <nil>
+}
+
+// count returns the number of records in a list.
+func count(list []session.Record, err error) (int, error) {
+	return len(list), err
 }
 
 // newSession returns the session of a visitor without a cookie.

@@ -92,7 +92,7 @@ func (s *signer) unsign(value string, now time.Time, limit time.Duration) (signe
 	if !ok {
 		return signed{}, fmt.Errorf("%w: no signature", ErrMalformed)
 	}
-	// 3. Sign anew with each secret; one result must equal the signature.
+	// 3. Sign it again with each secret; one result must equal the signature.
 	match := s.match([]byte(message), []byte(signature))
 	if match < 0 {
 		return signed{}, ErrSignature

@@ -8,7 +8,8 @@
 package main
 
 import (
-	_ "embed"
+	"embed"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -36,6 +37,8 @@ const (
 	filling     = session.Key[string]("filling")
 )
 
+const cookieName = "types"
+
 // bigOrder is the smallest positive whole number that a float64 cannot represent.
 const bigOrder = 1<<53 + 1
 
@@ -56,7 +59,7 @@ func main() {
 		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
 		secret = session.NewSecret()
 	}
-	sessions, err := session.New(secret, &session.Options{Name: "types"})
+	sessions, err := session.New(secret, &session.Options{Name: cookieName})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -83,31 +86,45 @@ func newHandler(sessions *session.Manager) http.Handler {
 	mux.HandleFunc("GET /store_data", storeData)
 	mux.HandleFunc("GET /store_zeros", storeZeros)
 	mux.HandleFunc("GET /store_old", storeOld)
-	mux.HandleFunc("GET /fill", fill)
 	mux.HandleFunc("GET /show_data", showData)
+	mux.HandleFunc("GET /fill", fill)
+	mux.HandleFunc("GET /clear", clear)
 	return sessions.Handler(mux)
 }
 
 func index(w http.ResponseWriter, r *http.Request) {
-	show(w, "message", "Store something, then show it")
+	show(w, r, http.StatusOK, "message", "Store something, then show it")
 }
 
 // storeData stores a value of each type. It clears the session first, so that no value
 // of another route remains.
 func storeData(w http.ResponseWriter, r *http.Request) {
-	chosen := preferences{Theme: "dark", Notifications: true, draft: true}
-	now := time.Now()
-
 	s := session.From(r)
 	s.Clear()
-	username.Set(s, "john_doe")
-	userID.Set(s, 123)
-	authenticated.Set(s, true)
-	userPreferences.Set(s, chosen)
-	cartItems.Set(s, []string{"item1", "item2"})
-	orderNumber.Set(s, bigOrder)
-	storedAt.Set(s, now)
-	show(w, "stored", details{chosen, bigOrder, now})
+	show(w, r, http.StatusOK, "stored", []row{
+		store(s, username, "john_doe"),
+		store(s, userID, 123),
+		store(s, authenticated, true),
+		store(s, userPreferences, preferences{Theme: "dark", Notifications: true, draft: true}),
+		store(s, cartItems, []string{"item1", "item2"}),
+		store(s, orderNumber, bigOrder),
+		store(s, storedAt, time.Now()),
+	})
+}
+
+// row is a value on its way through the session: before it was stored, as JSON in the
+// cookie, and as Get returns it.
+type row struct {
+	Key           string
+	Before, After any
+	JSON          string
+}
+
+// store stores a value, and returns its row. Set encodes the value at once, so Get returns
+// the same now as in a later request.
+func store[T any](s *session.Session, key session.Key[T], v T) row {
+	key.Set(s, v)
+	return row{string(key), v, key.Get(s), string(session.Key[json.RawMessage](key).Get(s))}
 }
 
 // storeZeros stores three zero values. It leaves out the other two of the tutorial's
@@ -118,7 +135,7 @@ func storeZeros(w http.ResponseWriter, r *http.Request) {
 	username.Set(s, "")
 	userID.Set(s, 0)
 	authenticated.Set(s, false)
-	show(w, "message", "Zeros stored in session!")
+	show(w, r, http.StatusOK, "message", "Zeros stored in session!")
 }
 
 // storeOld stores what an older release of this program might have left in a visitor's
@@ -129,7 +146,42 @@ func storeOld(w http.ResponseWriter, r *http.Request) {
 	username.Set(s, "john_doe")
 	session.Key[string]("user_id").Set(s, "A-123")
 	session.Key[string]("cart_items").Set(s, "item1, item2")
-	show(w, "message", "Old data stored in session!")
+	show(w, r, http.StatusOK, "message", "Old data stored in session!")
+}
+
+// showData shows the stored values. If a value is missing, Get returns the zero value of
+// its type, and no error.
+//
+// The manager begins a new session for a request that brought none. So IsNew means here
+// that there is nothing to show.
+func showData(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	if s.IsNew() {
+		show(w, r, http.StatusOK, "message", "No session data found!")
+		return
+	}
+	show(w, r, http.StatusOK, "data", map[string]any{
+		"Username":      text(s, username, username.Get(s)),
+		"UserID":        text(s, userID, userID.Get(s)),
+		"Authenticated": text(s, authenticated, authenticated.Get(s)),
+		"Theme":         text(s, userPreferences, userPreferences.Get(s).Theme),
+		"CartItems":     text(s, cartItems, strings.Join(cartItems.Get(s), ", ")),
+		"Preferences":   userPreferences.Get(s),
+		"OrderNumber":   orderNumber.Get(s),
+		"Untyped":       session.Key[any]("order_number").Get(s),
+		"StoredAt":      storedAt.Get(s),
+		"Filling":       len(filling.Get(s)),
+	})
+}
+
+// text returns what the page shows of a value. Lookup says whether a value was stored, so
+// text can tell a stored zero from a missing value.
+func text[T any](s *session.Session, key session.Key[T], shown any) string {
+	_, found := key.Lookup(s)
+	if !found {
+		return fmt.Sprint(shown, " (absent)")
+	}
+	return fmt.Sprint(shown)
 }
 
 // fill stores as many bytes as the request asks for. If they do not fit into a cookie,
@@ -144,53 +196,32 @@ func fill(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	filling.Set(session.From(r), strings.Repeat("x", n))
-	show(w, "message", fmt.Sprintf("%d bytes stored in session!", n))
+	show(w, r, http.StatusOK, "message", fmt.Sprintf("%d bytes stored in session!", n))
 }
 
-// showData shows the stored values. If a value is missing, Get returns the zero value
-// of its type, and no error. A slot also says whether the value was stored.
-func showData(w http.ResponseWriter, r *http.Request) {
-	s := session.From(r)
-	name, number, signedIn := lookup(s, username), lookup(s, userID), lookup(s, authenticated)
-	chosen, items := lookup(s, userPreferences), lookup(s, cartItems)
-	if !(name.Found || number.Found || signedIn.Found || chosen.Found || items.Found) {
-		show(w, "message", "No session data found!")
-		return
-	}
-	show(w, "data", map[string]any{
-		"Username": name, "UserID": number, "Authenticated": signedIn, "Preferences": chosen, "CartItems": items,
-		"Details":      details{chosen.Value, orderNumber.Get(s), storedAt.Get(s)},
-		"UntypedOrder": session.Key[any](orderNumber).Get(s),
-	})
+// clear removes every value, so that the next fill begins with an empty session.
+func clear(w http.ResponseWriter, r *http.Request) {
+	session.From(r).Clear()
+	show(w, r, http.StatusOK, "message", "Session is empty!")
 }
 
-// slot has the two results of Lookup: a value, and whether it was stored.
-type slot[T any] struct {
-	Value T
-	Found bool
-}
+//go:embed pages.html style.css
+var files embed.FS
 
-func lookup[T any](s *session.Session, key session.Key[T]) slot[T] {
-	v, found := key.Lookup(s)
-	return slot[T]{v, found}
-}
+var pages = template.Must(template.ParseFS(files, "*"))
 
-// details has the values that both pages show, as they are before JSON and after it.
-type details struct {
-	Preferences preferences
-	OrderNumber int64
-	StoredAt    time.Time
-}
-
-//go:embed pages.html
-var pagesHTML string
-
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
-
-// show writes a page. It does not log ErrTooLarge, because the manager has logged it.
-func show(w http.ResponseWriter, name string, data any) {
+// show writes a page. The last part of it is in cookie.go.
+//
+// The first byte of the page makes the manager save the session. If the session does not
+// fit into a cookie, ExecuteTemplate returns the manager's error, ErrTooLarge, and the
+// visitor gets an error page. The manager has logged the error already.
+func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
 	err := pages.ExecuteTemplate(w, name, data)
+	if err == nil {
+		err = showCookies(w, r)
+	}
 	if err != nil && !errors.Is(err, session.ErrTooLarge) {
 		log.Print(err)
 	}

@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"html"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -221,6 +224,72 @@ func TestFillIsBounded(t *testing.T) {
 	}
 }
 
+func TestClearMakesRoomForTheLargestFill(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.Get("/store_data")
+	browser.Get("/fill?bytes=3016").MustBe(http.StatusInternalServerError, "")
+	mustShow(t, browser.Get("/clear"), "Session is empty!")
+	mustShow(t, browser.Get("/fill?bytes=3016"), "3016 bytes stored in session!")
+	mustShow(t, browser.Get("/show_data"), ">3016 bytes<")
+	browser.Get("/clear")
+	mustShow(t, browser.Get("/show_data"), "No session data found!")
+}
+
+func TestPageMarksTheValuesThatJSONChanges(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t)).Get("/store_data")
+	mustShow(t, page, "<code>{Theme:dark Notifications:true draft:true}</code></td><td><code>"+`{"theme":"dark","notifications":true}`+"</code>")
+	if got, want := strings.Count(page.Body, "(changed)"), 2; got != want { // draft, and the clock of stored_at
+		t.Errorf("%d values are marked as changed, want %d", got, want)
+	}
+}
+
+// The next three tests are the table of README.md.
+
+func TestTypesThatComeBackExactly(t *testing.T) {
+	mustReturn(t, true, true)
+	mustReturn(t, "a <b> ☃", "a <b> ☃")
+	mustReturn(t, int64(math.MinInt64), int64(math.MinInt64))
+	mustReturn(t, uint64(math.MaxUint64), uint64(math.MaxUint64))
+	mustReturn(t, 0.1, 0.1)
+	mustReturn(t, []byte{0, 255}, []byte{0, 255})
+	mustReturn(t, []string{"a", ""}, []string{"a", ""})
+	mustReturn(t, map[int]string{-1: "a"}, map[int]string{-1: "a"})
+	mustReturn(t, struct{ A, B int }{1, 2}, struct{ A, B int }{1, 2})
+	one := 1
+	mustReturn(t, &one, &one) // what it points to is equal, and a copy
+}
+
+func TestTypesThatChange(t *testing.T) {
+	mustReturn(t, preferences{"dark", true, true}, preferences{"dark", true, false})
+	mustReturn(t, "\xff", "\ufffd") // not UTF-8
+	mustReturn(t, any(1), any(1.0))
+	mustReturn(t, any([]string{"a"}), any([]any{"a"}))
+	now := time.Now()
+	mustReturn(t, now.UTC(), now.UTC().Round(0)) // Round removes the monotonic clock
+}
+
+func TestTypesThatAreRefused(t *testing.T) {
+	for _, refused := range []any{math.NaN(), math.Inf(1), make(chan int), func() {}, 1i} {
+		sessions := newSessions(t, nil)
+		r := httptest.NewRequest("GET", "/", nil)
+		s, _ := sessions.Load(r)
+		session.Key[any]("value").Set(s, refused)
+		if err := sessions.Save(httptest.NewRecorder(), r, s); !errors.Is(err, session.ErrValue) {
+			t.Errorf("%T %v: Save returned %v, want ErrValue", refused, refused, err)
+		}
+	}
+}
+
+// Get returns a copy.
+func TestChangingWhatGetReturnedChangesNothing(t *testing.T) {
+	s, _ := newSessions(t, nil).Load(httptest.NewRequest("GET", "/", nil))
+	cartItems.Set(s, []string{"item1", "item2"})
+	cartItems.Get(s)[0] = "another"
+	if got := cartItems.Get(s)[0]; got != "item1" {
+		t.Errorf("got %q, want item1", got)
+	}
+}
+
 var secret = bytes.Repeat([]byte("s"), 32)
 
 func newSessions(t *testing.T, logger *slog.Logger) *session.Manager {
@@ -255,5 +324,16 @@ func mustShow(t *testing.T, page webtest.Page, want string) {
 	}
 	if !strings.Contains(html.UnescapeString(page.Body), want) {
 		t.Errorf("%s: want %q, and the page says: %s", page.Path, want, page.Text())
+	}
+}
+
+// mustReturn stores a value, and wants that Get returns this one.
+func mustReturn[T any](t *testing.T, stored, want T) {
+	t.Helper()
+	s, _ := newSessions(t, nil).Load(httptest.NewRequest("GET", "/", nil))
+	key := session.Key[T]("value")
+	key.Set(s, stored)
+	if got := key.Get(s); !reflect.DeepEqual(got, want) {
+		t.Errorf("%T: stored %#v, got %#v, want %#v", stored, stored, got, want)
 	}
 }

@@ -8,7 +8,7 @@
 package main
 
 import (
-	_ "embed"
+	"embed"
 	"errors"
 	"flag"
 	"html/template"
@@ -27,6 +27,8 @@ const (
 	logins   = session.Key[int]("logins")
 )
 
+const cookieName = "lifetime"
+
 // week is how long the tutorial's permanent session lasts.
 const week = 7 * 24 * time.Hour
 
@@ -40,7 +42,7 @@ func main() {
 		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
 		secret = session.NewSecret()
 	}
-	sessions, err := session.New(secret, &session.Options{Name: "lifetime", Lifetime: *lifetime})
+	sessions, err := session.New(secret, &session.Options{Name: cookieName, Lifetime: *lifetime})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -72,7 +74,7 @@ func newHandler(sessions *session.Manager) http.Handler {
 // index shows which kind of session this is, and when it expires. It changes nothing.
 func index(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
-	show(w, "index", map[string]any{
+	show(w, r, http.StatusOK, "index", map[string]any{
 		"IsNew":     s.IsNew(),
 		"Permanent": s.Permanent(),
 		"Expires":   s.Expires().UTC().Format(time.RFC1123),
@@ -93,7 +95,7 @@ func login(w http.ResponseWriter, r *http.Request) {
 	loggedIn.Set(s, true)
 	username.Set(s, "user123")
 	logins.Set(s, logins.Get(s)+1)
-	show(w, "message", "You are now logged in!")
+	show(w, r, http.StatusOK, "message", "You are now logged in!")
 }
 
 // logout removes the values that login set, except the count of logins. The session is
@@ -107,17 +109,23 @@ func logout(w http.ResponseWriter, r *http.Request) {
 		username.Pop(s)
 		loggedIn.Pop(s)
 	}
-	show(w, "message", "You have been logged out!")
+	show(w, r, http.StatusOK, "message", "You have been logged out!")
 }
 
-//go:embed pages.html
-var pagesHTML string
+//go:embed pages.html style.css
+var files embed.FS
 
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
+var pages = template.Must(template.ParseFS(files, "*"))
 
-func show(w http.ResponseWriter, name string, data any) {
+// show writes a page. The last part of it is in cookie.go.
+func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if err := pages.ExecuteTemplate(w, name, data); err != nil {
+	w.WriteHeader(status)
+	err := pages.ExecuteTemplate(w, name, data)
+	if err == nil {
+		err = showCookies(w, r)
+	}
+	if err != nil {
 		log.Print(err)
 	}
 }

@@ -84,14 +84,14 @@ type cookie struct {
 	Name       string
 	Decoded    string // the payload: JSON, or a session ID; "" if it cannot be read
 	SignedAt   time.Time
-	Bytes      int    // of name, "=" and value
+	Bytes      int    // of name and value, which browsers limit to 4096
 	Attributes string // of a Set-Cookie
 
 	decoded []byte
 }
 
 func newCookie(c *http.Cookie) *cookie {
-	made := &cookie{Name: c.Name, Payload: shorten(c.Value, 500), Bytes: len(c.Name + "=" + c.Value)}
+	made := &cookie{Name: c.Name, Payload: shorten(c.Value, 500), Bytes: len(c.Name) + len(c.Value)}
 	_, made.Attributes, _ = strings.Cut(c.Raw, "; ")
 
 	// A value that begins with a dot is compressed. It is not decompressed here, because a
@@ -172,7 +172,7 @@ var endOfPage = template.Must(template.New("end").Parse(`
         <dd>HMAC-SHA-256 of the two parts before it</dd>
         {{- end}}
         <dt>Size</dt>
-        <dd>{{.Bytes}} of 4096 bytes, with the name</dd>
+        <dd>{{.Bytes}} of 4096 bytes, name and value</dd>
         {{with .Attributes}}<dt>Attributes</dt>
         <dd><code>{{.}}</code></dd>{{end}}
       </dl>{{end}}

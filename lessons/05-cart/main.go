@@ -3,12 +3,12 @@
 //
 //	go run ./lessons/05-cart
 //
-// Open http://localhost:8080, fill the cart, copy the cookie and check out. Then put the
-// copy back, and order the same cart again.
+// Open http://localhost:8080, fill the cart, copy the cookie and place the order. Then put
+// the copy back, and order the same cart again.
 package main
 
 import (
-	_ "embed"
+	"embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -28,13 +28,16 @@ import (
 // prices, because those belong to the shop. Each page looks them up in the catalogue.
 const cart = session.Key[map[string]int]("cart")
 
-// lastOrder is the visitor's last order.
+// lastOrder is the order for which the cart page says thank you, until the visitor begins
+// the next cart.
 const lastOrder = session.Key[order]("last_order")
 
 type order struct {
 	Number int64 `json:"number"`
 	Total  cents `json:"total"`
 }
+
+const cookieName = "cart"
 
 // maxQuantity is the maximum quantity of one product in a cart.
 const maxQuantity = 10
@@ -48,7 +51,7 @@ func main() {
 		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
 		secret = session.NewSecret()
 	}
-	sessions, err := session.New(secret, &session.Options{Name: "cart"})
+	sessions, err := session.New(secret, &session.Options{Name: cookieName})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -76,6 +79,7 @@ func newHandler(sessions *session.Manager) http.Handler {
 	mux.HandleFunc("GET /products", listProducts)
 	mux.HandleFunc("POST /add_to_cart/{id}", addToCart)
 	mux.HandleFunc("GET /cart", showCart)
+	mux.HandleFunc("POST /remove_from_cart/{id}", removeFromCart)
 	mux.HandleFunc("GET /checkout", checkout)
 	mux.HandleFunc("POST /checkout", placed.place)
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
@@ -102,7 +106,7 @@ var products = []product{
 }
 
 func listProducts(w http.ResponseWriter, r *http.Request) {
-	show(w, r, http.StatusOK, "products", "")
+	show(w, r, http.StatusOK, "products", newPage(r, ""))
 }
 
 // addToCart adds one of a product to the cart.
@@ -112,15 +116,15 @@ func listProducts(w http.ResponseWriter, r *http.Request) {
 func addToCart(w http.ResponseWriter, r *http.Request) {
 	i := slices.IndexFunc(products, func(p product) bool { return p.ID == r.PathValue("id") })
 	if i < 0 {
-		show(w, r, http.StatusNotFound, "products", "There is no such product.")
+		show(w, r, http.StatusNotFound, "products", newPage(r, "There is no such product."))
 		return
 	}
 	p, s := products[i], session.From(r)
 	items := cart.Get(s)
 	n := quantity(items[p.ID])
 	if n == maxQuantity {
-		notice := fmt.Sprintf("%s was not added: your cart has %d, which is the most.", p.Name, n)
-		show(w, r, http.StatusBadRequest, "products", notice)
+		notice := fmt.Sprintf("%s was not added: your cart has %d, which is the maximum.", p.Name, n)
+		show(w, r, http.StatusBadRequest, "products", newPage(r, notice))
 		return
 	}
 	if items == nil {
@@ -128,11 +132,29 @@ func addToCart(w http.ResponseWriter, r *http.Request) {
 	}
 	items[p.ID] = n + 1
 	cart.Set(s, items) // items is a copy, so without Set the change is lost
+	lastOrder.Delete(s)
 	http.Redirect(w, r, "/products", http.StatusSeeOther)
 }
 
 func showCart(w http.ResponseWriter, r *http.Request) {
-	show(w, r, http.StatusOK, "cart", "")
+	show(w, r, http.StatusOK, "cart", newPage(r, ""))
+}
+
+// removeFromCart takes a product out of the cart. If the product is not in the cart,
+// because another tab has removed it already, nothing changes.
+//
+// It does not look the ID up in the catalogue, so that a visitor can also remove a
+// product that is no longer sold.
+func removeFromCart(w http.ResponseWriter, r *http.Request) {
+	s := session.From(r)
+	items := cart.Get(s)
+	delete(items, r.PathValue("id"))
+	if len(items) == 0 {
+		cart.Delete(s) // an empty map would be a value too, and the cookie would stay
+	} else {
+		cart.Set(s, items)
+	}
+	http.Redirect(w, r, "/cart", http.StatusSeeOther)
 }
 
 // checkout shows the order that "Place order" would place.
@@ -141,7 +163,7 @@ func checkout(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/cart", http.StatusSeeOther)
 		return
 	}
-	show(w, r, http.StatusOK, "checkout", "")
+	show(w, r, http.StatusOK, "checkout", newPage(r, ""))
 }
 
 // orders stands for the database where a shop stores its orders. It only counts them.
@@ -197,10 +219,10 @@ func quantity(stored int) int {
 	return min(max(stored, 0), maxQuantity)
 }
 
-//go:embed pages.html
-var pagesHTML string
+//go:embed pages.html style.css
+var files embed.FS
 
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
+var pages = template.Must(template.ParseFS(files, "*"))
 
 // page is the data of the templates.
 type page struct {
@@ -209,12 +231,21 @@ type page struct {
 	Notice    string
 }
 
-func show(w http.ResponseWriter, r *http.Request, status int, name, notice string) {
+// newPage returns the data of a page that shows this session.
+func newPage(r *http.Request, notice string) page {
 	s := session.From(r)
-	data := page{readCart(s), lastOrder.Get(s), notice}
+	return page{readCart(s), lastOrder.Get(s), notice}
+}
+
+// show writes a page. The last part of it is in cookie.go.
+func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, name, data); err != nil {
+	err := pages.ExecuteTemplate(w, name, data)
+	if err == nil {
+		err = showCookies(w, r)
+	}
+	if err != nil {
 		log.Print(err)
 	}
 }

@@ -78,7 +78,7 @@ func TestCartHoldsTenOfAProductAndLosesNothing(t *testing.T) {
 		add(t, browser, "1")
 	}
 	page := browser.Post("/add_to_cart/1", nil)
-	page.MustBe(http.StatusBadRequest, "Laptop was not added: your cart has 10, which is the most.")
+	page.MustBe(http.StatusBadRequest, "Laptop was not added: your cart has 10, which is the maximum.")
 	add(t, browser, "2")
 	page = browser.Get("/cart")
 	page.MustShow("Laptop x 10 = $9999.90")
@@ -86,23 +86,81 @@ func TestCartHoldsTenOfAProductAndLosesNothing(t *testing.T) {
 }
 
 func TestEmptyCartSaysSo(t *testing.T) {
-	webtest.NewBrowser(t, site(t)).Get("/cart").MustShow("Your cart is empty")
+	page := webtest.NewBrowser(t, site(t)).Get("/cart")
+	page.MustShow("<h1>Your cart is empty</h1>")
+	page.MustNotShow("Thank you!")
 }
 
-func TestAddingTakesAPost(t *testing.T) {
+func TestRemovingTakesAProductOut(t *testing.T) {
+	browser := withCart(t, `{"1":2,"3":1}`)
+	page := browser.Post("/remove_from_cart/1", nil)
+	page.MustBeAt("/cart")
+	page.MustNotShow("Laptop")
+	page.MustShow("Headphones x 1 = $99.99")
+	page.MustShow("Total: $99.99")
+	browser.Post("/remove_from_cart/1", nil).MustShow("Total: $99.99") // as another tab may ask
+}
+
+func TestRemovingTheLastProductDeletesTheCookie(t *testing.T) {
+	browser := withCart(t, `{"1":2}`)
+	browser.Post("/remove_from_cart/1", nil).MustShow("Your cart is empty")
+	if value := browser.Cookie("/", "cart"); value != "" {
+		t.Errorf("got the cookie %s, want none", value)
+	}
+}
+
+func TestRemovingFromNoCartSetsNoCookie(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
-	browser.Get("/add_to_cart/1").MustBe(http.StatusMethodNotAllowed, "")
-	browser.Get("/cart").MustShow("Your cart is empty")
+	browser.Post("/remove_from_cart/1", nil).MustShow("Your cart is empty")
+	if value := browser.Cookie("/", "cart"); value != "" {
+		t.Errorf("got the cookie %s, want none", value)
+	}
 }
 
-func TestOtherSitesCannotAddOrOrder(t *testing.T) {
+// The cart page has a button for each product, and the path of its form must be right
+// for every ID that an older release may have stored.
+func TestProductsThatAreNoLongerSoldCanBeRemoved(t *testing.T) {
+	for id, path := range map[string]string{
+		"7": "7", "blue tea": "blue%20tea", "Tee für 2": "Tee%20f%c3%bcr%202", "<script>": "%3cscript%3e", "100%": "100%25",
+	} {
+		t.Run(id, func(t *testing.T) {
+			stored, err := json.Marshal(map[string]int{"3": 1, id: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			browser := withCart(t, string(stored))
+			path = "/remove_from_cart/" + path
+			browser.Get("/cart").MustShow(`action="` + path + `"`)
+			page := browser.Post(path, nil)
+			page.MustNotShow("no longer sold")
+			page.MustShow("Total: $99.99")
+		})
+	}
+}
+
+func TestAddingAndRemovingTakeAPost(t *testing.T) {
+	browser := withCart(t, `{"3":1}`)
+	browser.Get("/add_to_cart/1").MustBe(http.StatusMethodNotAllowed, "")
+	browser.Get("/remove_from_cart/3").MustBe(http.StatusMethodNotAllowed, "")
+	browser.Get("/cart").MustShow("Total: $99.99")
+}
+
+func TestOtherSitesCannotChangeTheCartOrOrder(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t))
 	add(t, browser, "1")
-	for _, path := range []string{"/add_to_cart/1", "/checkout"} {
+	for _, path := range []string{"/add_to_cart/1", "/remove_from_cart/1", "/checkout"} {
 		r := httptest.NewRequest("POST", webtest.Origin+path, nil)
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
 		browser.Send(r).MustBe(http.StatusForbidden, "")
 	}
+	browser.Get("/cart").MustShow("Laptop x 1 = $999.99")
+}
+
+// A browser would send Origin and Sec-Fetch-Site with this request. Other programs, such
+// as curl, send neither, and have no cookie of a visitor.
+func TestPostFromAProgramThatIsNoBrowserIsAccepted(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t))
+	browser.Send(httptest.NewRequest("POST", webtest.Origin+"/add_to_cart/1", nil)).MustBe(http.StatusSeeOther, "")
 	browser.Get("/cart").MustShow("Laptop x 1 = $999.99")
 }
 
@@ -163,9 +221,17 @@ func TestOrderPageShowsWhatIsOrdered(t *testing.T) {
 func TestPlacingTheOrderEmptiesTheCart(t *testing.T) {
 	browser := withCart(t, `{"1":2,"3":1}`)
 	page := browser.Post("/checkout", nil)
-	page.MustShow("Order 1 is placed, its total is $2099.97. Thank you!")
-	page.MustShow("Your cart is empty")
+	page.MustShow("<h1>Thank you!</h1>\n  <p role=\"status\">Order 1 is placed, its total is $2099.97.</p>\n  <h2>Your cart is empty</h2>")
 	page.MustBeAt("/cart")
+}
+
+func TestThanksAreForTheLastCartOnly(t *testing.T) {
+	browser := withCart(t, `{"3":1}`)
+	browser.Post("/checkout", nil).MustShow("Thank you!")
+	add(t, browser, "1")
+	page := browser.Post("/remove_from_cart/1", nil)
+	page.MustShow("<h1>Your cart is empty</h1>")
+	page.MustNotShow("Thank you!")
 }
 
 func TestEmptyCartIsNoOrder(t *testing.T) {
@@ -187,6 +253,22 @@ func TestOlderCookiePlacesTheOrderAgain(t *testing.T) {
 	browser.Post("/checkout", nil).MustShow("Order 1 is placed, its total is $1999.98.")
 	browser.SetCookie("cart", older)
 	browser.Post("/checkout", nil).MustShow("Order 2 is placed, its total is $1999.98.")
+}
+
+// Both tabs send the cookie with one laptop, because neither response has come when the
+// other tab sends its request. The server has no other memory of the cart.
+func TestTwoTabsRaceAndOneProductIsLost(t *testing.T) {
+	browser := withCart(t, `{"1":1}`)
+	both := browser.Cookie("/", "cart")
+	add(t, browser, "3") // tab A; its response arrives first
+
+	browser.SetCookie("cart", both)
+	add(t, browser, "2") // tab B; its response arrives last
+
+	page := browser.Get("/cart")
+	page.MustShow("Laptop x 1 = $999.99")
+	page.MustShow("Smartphone x 1 = $499.99")
+	page.MustNotShow("Headphones")
 }
 
 var secret = bytes.Repeat([]byte("s"), 32)

@@ -9,9 +9,10 @@
 package main
 
 import (
-	_ "embed"
+	"embed"
 	"errors"
 	"flag"
+	"fmt"
 	"html/template"
 	"log"
 	"net"
@@ -30,6 +31,8 @@ type Preferences struct {
 
 // preferences is the only value in this lesson's session.
 const preferences = session.Key[Preferences]("preferences")
+
+const cookieName = "preferences"
 
 // defaults is the choice of a visitor who has not chosen yet.
 var defaults = Preferences{Theme: "light", FontSize: "medium"}
@@ -56,7 +59,7 @@ func main() {
 		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
 		secret = session.NewSecret()
 	}
-	sessions, err := session.New(secret, &session.Options{Name: "preferences"})
+	sessions, err := session.New(secret, &session.Options{Name: cookieName})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -92,7 +95,7 @@ func newHandler(sessions *session.Manager) http.Handler {
 // form shows the select boxes, set to the visitor's last choice.
 func form(w http.ResponseWriter, r *http.Request) {
 	p := current(session.From(r))
-	showForm(w, http.StatusOK, p, p)
+	showForm(w, r, http.StatusOK, p, p)
 }
 
 // save stores the theme and the font size. If one of them is not listed, it stores
@@ -102,14 +105,19 @@ func form(w http.ResponseWriter, r *http.Request) {
 // other form by hand. If a field is sent twice, save checks and stores its first value.
 func save(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		http.Error(w, "This form is too long, or cannot be read.", http.StatusBadRequest)
+	err := r.ParseForm()
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		http.Error(w, fmt.Sprintf("The form is too large: more than %d bytes.", maxForm), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if err != nil {
+		http.Error(w, "The form is damaged.", http.StatusBadRequest)
 		return
 	}
 	s := session.From(r)
 	sent := Preferences{r.PostForm.Get("theme"), r.PostForm.Get("font_size")}
 	if shown := sent.orElse(current(s)); shown != sent {
-		showForm(w, http.StatusBadRequest, shown, sent)
+		showForm(w, r, http.StatusBadRequest, shown, sent)
 		return
 	}
 	preferences.Set(s, sent)
@@ -120,7 +128,7 @@ func save(w http.ResponseWriter, r *http.Request) {
 // styledPage shows a page in the theme and font size that the visitor chose. It stands
 // for every page of a site.
 func styledPage(w http.ResponseWriter, r *http.Request) {
-	show(w, http.StatusOK, "styled_page", current(session.From(r)))
+	show(w, r, http.StatusOK, "styled_page", page{"Content with Your Preferences", current(session.From(r)), nil})
 }
 
 // current returns the visitor's choice. A value that is no longer listed is replaced by
@@ -158,22 +166,35 @@ type field struct {
 
 // showForm shows the form with the values of shown. Where shown differs from sent, the
 // form says that the value was refused, and why.
-func showForm(w http.ResponseWriter, status int, shown, sent Preferences) {
-	show(w, status, "preferences", []field{
+func showForm(w http.ResponseWriter, r *http.Request, status int, shown, sent Preferences) {
+	show(w, r, status, "preferences", page{"Set Your Preferences", current(session.From(r)), []field{
 		{"theme", "Theme", themes, shown.Theme, sent.Theme != shown.Theme},
 		{"font_size", "Font Size", fontSizes, shown.FontSize, sent.FontSize != shown.FontSize},
-	})
+	}})
 }
 
-//go:embed pages.html
-var pagesHTML string
+// page is the data of the templates. Every page has the visitor's choice, because each is
+// shown in the theme and font size that the visitor chose.
+type page struct {
+	Title  string
+	Chosen Preferences
+	Fields []field // of the form; nil on other pages
+}
 
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
+//go:embed pages.html style.css
+var files embed.FS
 
-func show(w http.ResponseWriter, status int, name string, data any) {
+var pages = template.Must(template.ParseFS(files, "*"))
+
+// show writes a page. The last part of it is in cookie.go.
+func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, name, data); err != nil {
+	err := pages.ExecuteTemplate(w, name, data)
+	if err == nil {
+		err = showCookies(w, r)
+	}
+	if err != nil {
 		log.Print(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -47,9 +48,11 @@ func TestEveryOptionCanBeChosenAndHasAClass(t *testing.T) {
 
 func TestColoursAndSizesAreTheTutorials(t *testing.T) {
 	page := webtest.NewBrowser(t, site(t, secret)).Get("/styled_page")
+	page.MustShow("color: var(--text)")
+	page.MustShow("background: var(--card)")
 	for _, rule := range []string{
-		".light { background-color: #ffffff; color: #333333 }",
-		".dark { background-color: #333333; color: #ffffff }",
+		".light { color-scheme: only light; --card: #ffffff; --text: #333333 }",
+		".dark { color-scheme: only dark; --card: #333333; --text: #ffffff }",
 		".small { font-size: 14px }",
 		".medium { font-size: 18px }",
 		".large { font-size: 22px }",
@@ -62,9 +65,7 @@ func TestColoursAndSizesAreTheTutorials(t *testing.T) {
 func TestTheStylesheetIsTheSameForEveryChoice(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
 	style := func(page webtest.Page) string {
-		before, _, _ := strings.Cut(page.Body, "</style>")
-		_, css, _ := strings.Cut(before, "<style>")
-		return css
+		return strings.Join(regexp.MustCompile(`(?s)<style>.*?</style>`).FindAllString(page.Body, -1), "\n")
 	}
 	want := style(browser.Get("/styled_page"))
 	got := style(browser.Post("/preferences", choose("dark", "large")))
@@ -76,11 +77,28 @@ func TestTheStylesheetIsTheSameForEveryChoice(t *testing.T) {
 	}
 }
 
+// The rules for color-scheme are in TestColoursAndSizesAreTheTutorials. A <meta> element
+// could allow both schemes.
 func TestTheSystemsDarkModeDoesNotOverrideTheChoice(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
-	browser.Get("/styled_page").MustShow(`<meta name="color-scheme" content="only light">`)
-	browser.Post("/preferences", choose("dark", "large")).MustShow(`<meta name="color-scheme" content="only dark">`)
-	browser.Get("/preferences").MustShow(`<meta name="color-scheme" content="light dark">`)
+	for _, theme := range []string{"light", "dark"} {
+		browser.Post("/preferences", choose(theme, "large"))
+		for _, path := range []string{"/styled_page", "/preferences"} {
+			page := browser.Get(path)
+			page.MustShow(`<html lang="en" class="` + theme + ` large">`)
+			page.MustNotShow(`name="color-scheme"`)
+		}
+	}
+}
+
+func TestTheFormHasTheChosenLookToo(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, secret))
+	browser.Get("/preferences").MustShow(`<html lang="en" class="light medium">`)
+	browser.Post("/preferences", choose("dark", "large"))
+	browser.Get("/preferences").MustShow(`<html lang="en" class="dark large">`)
+
+	// A form that is refused changes nothing, so it does not change its own look either.
+	browser.Post("/preferences", choose("light", "huge")).MustBe(http.StatusBadRequest, `<html lang="en" class="dark large">`)
 }
 
 func TestPostIsAnsweredBySeeOther(t *testing.T) {
@@ -119,7 +137,7 @@ func TestWhatIsNotOfferedIsRefusedAndNotStored(t *testing.T) {
 			browser.Post("/preferences", choose("dark", "small"))
 
 			page := browser.Post("/preferences", test.form)
-			mustRefuse(t, page)
+			mustRefuse(t, page, http.StatusBadRequest)
 			mustSelect(t, page, test.theme, test.size)
 			const themeProblem = "Theme must be one of: Light, Dark."
 			if got, want := strings.Contains(page.Body, themeProblem), test.theme == "dark"; got != want {
@@ -139,7 +157,7 @@ func TestWhatIsNotOfferedIsRefusedAndNotStored(t *testing.T) {
 
 func TestValuesInTheAddressAreNotTheForms(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
-	mustRefuse(t, browser.Post("/preferences?theme=dark&font_size=large", nil))
+	mustRefuse(t, browser.Post("/preferences?theme=dark&font_size=large", nil), http.StatusBadRequest)
 }
 
 func TestOfARepeatedFieldTheFirstValueIsUsed(t *testing.T) {
@@ -152,16 +170,23 @@ func TestOfARepeatedFieldTheFirstValueIsUsed(t *testing.T) {
 
 func TestAFormThatCannotBeReadIsRefused(t *testing.T) {
 	browser := webtest.NewBrowser(t, site(t, secret))
-	for _, body := range []string{
-		"font_size=large&theme=" + strings.Repeat("x", 1<<20),
-		"theme=dark&font_size=large&more=" + strings.Repeat("x", 1<<20),
-		"theme=dark&font_size=large&more=%zz",
+	const tooLarge, damaged = "The form is too large: more than 1024 bytes.\n", "The form is damaged.\n"
+	for _, test := range []struct {
+		name, body string
+		status     int
+		want       string
+	}{
+		{"a long theme", "font_size=large&theme=" + strings.Repeat("x", 1<<20), http.StatusRequestEntityTooLarge, tooLarge},
+		{"a long field", "theme=dark&font_size=large&more=" + strings.Repeat("x", 1<<20), http.StatusRequestEntityTooLarge, tooLarge},
+		{"no hexadecimal digits", "theme=dark&font_size=large&more=%zz", http.StatusBadRequest, damaged},
 	} {
-		page := browser.Send(post("/preferences", body))
-		mustRefuse(t, page)
-		if want := "This form is too long, or cannot be read.\n"; page.Body != want {
-			t.Errorf("got the page %q, want %q", page.Body, want)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			page := browser.Send(post("/preferences", test.body))
+			mustRefuse(t, page, test.status)
+			if page.Body != test.want {
+				t.Errorf("got the page %q, want %q", page.Body, test.want)
+			}
+		})
 	}
 }
 
@@ -248,9 +273,10 @@ func TestAStoredValueThatIsNotListedGivesTheDefaultAndIsNotShown(t *testing.T) {
 		browser := olderRelease(t, string(stored))
 		page := browser.Get("/styled_page")
 		mustSelect(t, browser.Get("/preferences"), "light", "large")
-		if page.Body != honest.Body {
-			t.Errorf("stored %q: got the page %q, want that of light and large", text, page.Text())
+		if got, want := beforeCookie(t, page), beforeCookie(t, honest); got != want {
+			t.Errorf("stored %q: got the page %q, want the page of light and large: %q", text, got, want)
 		}
+		page.MustNotShow("<script") // not at the end of the page either, where it shows the cookie
 	}
 }
 
@@ -258,7 +284,8 @@ func TestAStoredValueThatIsNotListedGivesTheDefaultAndIsNotShown(t *testing.T) {
 // such text, because it must be safe by itself too.
 func TestTheTemplateEscapes(t *testing.T) {
 	w := httptest.NewRecorder()
-	show(w, http.StatusOK, "styled_page", Preferences{Theme: "<script>alert(1)</script>", FontSize: `" onload="alert(1)`})
+	hostile := Preferences{Theme: "<script>alert(1)</script>", FontSize: `" onload="alert(1)`}
+	show(w, httptest.NewRequest("GET", "/styled_page", nil), http.StatusOK, "styled_page", page{"Title", hostile, nil})
 	body := w.Body.String()
 	for _, unwanted := range []string{"<script", `" onload`} {
 		if strings.Contains(body, unwanted) {
@@ -331,13 +358,23 @@ func post(path, body string) *http.Request {
 	return r
 }
 
-// mustRefuse wants a 400 that stores nothing.
-func mustRefuse(t *testing.T, page webtest.Page) {
+// mustRefuse wants this status, and that nothing is stored.
+func mustRefuse(t *testing.T, page webtest.Page, status int) {
 	t.Helper()
-	page.MustBe(http.StatusBadRequest, "")
+	page.MustBe(status, "")
 	if line := page.Header.Get("Set-Cookie"); line != "" {
 		t.Errorf("got Set-Cookie: %s, want none", line)
 	}
+}
+
+// beforeCookie returns the page without its end, where "Your cookie" shows what is stored.
+func beforeCookie(t *testing.T, page webtest.Page) string {
+	t.Helper()
+	before, _, found := strings.Cut(page.Body, `<aside class="card" aria-labelledby="your-cookie">`)
+	if !found {
+		t.Fatalf("%s: the page does not end with the cookie, want that it does", page.Path)
+	}
+	return before
 }
 
 // mustSelect wants these two options of the form, and no other, to be selected.
@@ -357,6 +394,6 @@ func mustSelect(t *testing.T, page webtest.Page, theme, size string) {
 // them in its text.
 func mustLook(t *testing.T, page webtest.Page, theme, size string) {
 	t.Helper()
-	page.MustShow(`<body class="` + theme + ` ` + size + `">`)
+	page.MustShow(`<html lang="en" class="` + theme + ` ` + size + `">`)
 	page.MustShow("your chosen theme (" + theme + ") and font size (" + size + ").")
 }

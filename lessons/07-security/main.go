@@ -1,40 +1,30 @@
 // Command 07-security serves a login that follows every best practice, over HTTPS. It
 // also serves a bench: a page with buttons that attack the login.
 //
-//	go run ./lessons/07-security
+//	openssl rand -hex 32 > security.secret
+//	SESSION_SECRET=$(cat security.secret) go run ./lessons/07-security
 //
 // Open https://localhost:8080. The browser warns about the certificate; README.md says
-// how to go on. Log in as admin, whose password is "password". Read the dashboard, and
-// then open the bench.
+// how to go on. Log in as admin, whose password is "password". Open the bench, and attack
+// your own session.
 package main
 
 import (
 	"bytes"
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/pbkdf2"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
-	"crypto/x509"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
 	"html/template"
 	"log"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"example.com/sessions/internal/session"
@@ -53,7 +43,7 @@ const cookieName = "__Host-security"
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
-	attacker := flag.String("attacker", "localhost:8081", "address of the attacker's page")
+	attacker := flag.String("attacker", "localhost:8081", "address of the attacker's page, on the same machine")
 	flag.Parse()
 
 	secret, err := session.SecretFromEnv("SESSION_SECRET")
@@ -65,17 +55,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	site := origins{App: "https://" + *addr, Attacker: "https://" + *attacker}
-	config := &tls.Config{Certificates: []tls.Certificate{newCertificate()}}
-	listener, attackerListener := listen(*addr, config), listen(*attacker, config)
-	go newServer(newAttacker(site)).Serve(attackerListener) // until the process exits
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	log.Printf("listening on %s", site.App)
-	if err := serve(ctx, newServer(newHandler(sessions, site)), listener); err != nil {
-		log.Fatal(err)
-	}
+	site := newOrigins(*addr, *attacker)
+	run(*addr, newHandler(sessions, site), *attacker, newAttacker(site))
 }
 
 // options returns the best practices that a cookie can follow.
@@ -106,73 +87,6 @@ func oldSecrets() [][]byte {
 	return [][]byte{old}
 }
 
-// newCertificate returns a certificate for this machine that is valid for a week.
-//
-// The certificate is signed with its own key, so browsers warn about it. The key never
-// leaves this process.
-func newCertificate() tls.Certificate {
-	now := time.Now()
-	cert := &x509.Certificate{
-		DNSNames:    []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		NotBefore:   now.Add(-time.Minute),
-		NotAfter:    now.Add(7 * 24 * time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// listen returns a listener for HTTPS with HTTP/1.1.
-//
-// It does not offer HTTP/2, because there net/http may close the connection when a
-// header is too long. Over HTTP/1.1 the client always gets a response, with status 431.
-func listen(addr string, config *tls.Config) net.Listener {
-	listener, err := tls.Listen("tcp", addr, config)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return listener
-}
-
-// newServer returns a server that limits how long, and with how large a header, one
-// client can use a connection. Without these limits, a client that sends one byte a
-// second keeps its connection for ever.
-func newServer(handler http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10, // room for four full cookies; net/http adds 4 KiB
-	}
-}
-
-// serve answers requests until ctx is done. Then it accepts no more connections, and
-// returns when every request in flight has its response.
-func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
-	drained := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		limit, cancel := context.WithTimeout(context.Background(), 15*time.Second) // longer than any request
-		defer cancel()
-		drained <- server.Shutdown(limit)
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return <-drained // Serve returns when Shutdown begins
-}
-
 // newHandler returns the lesson's site.
 //
 // A request goes through these layers, in this order. secureHeaders sets the headers of
@@ -184,18 +98,21 @@ func newHandler(sessions *session.Manager, site origins) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /login", loginForm)
-	mux.HandleFunc("POST /login", logins.login)
+	mux.HandleFunc("POST /login", readForm(maxForm, logins.login))
 	mux.HandleFunc("GET /dashboard", b.dashboard)
 	mux.HandleFunc("GET /whoami", whoami)
-	mux.HandleFunc("POST /spend", spend)
-	mux.HandleFunc("POST /logout", logout)
+	mux.HandleFunc("POST /spend", spendThen("/dashboard"))
+	mux.HandleFunc("POST /logout", logoutThen("/login"))
 	mux.HandleFunc("GET /bench", b.page)
-	mux.HandleFunc("POST /bench", b.attack)
+	mux.HandleFunc("POST /bench", readForm(maxForm, b.attack))
+	mux.HandleFunc("POST /bench/spend", spendThen("/bench#replay"))
+	mux.HandleFunc("POST /bench/logout", logoutThen("/bench#replay"))
 
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(refuse))
 	all := http.NewServeMux()
 	all.Handle("GET /style.css", file("style.css", "text/css; charset=utf-8"))
+	all.Handle("GET /bench.css", file("bench.css", "text/css; charset=utf-8"))
 	all.Handle("GET /bench.js", file("bench.js", "text/javascript; charset=utf-8"))
 	all.HandleFunc("GET /forget.css", forget)
 	all.Handle("/", protection.Handler(sessions.Handler(mux)))
@@ -244,29 +161,38 @@ func isLoopback(host string) bool {
 // site has run, and nothing has changed.
 func refuse(w http.ResponseWriter, r *http.Request) {
 	_, err := r.Cookie(cookieName)
-	show(w, http.StatusForbidden, "refused", struct {
+	show(w, r, http.StatusForbidden, "refused", struct {
 		Path, Origin, FetchSite string
 		CookieCame              bool
 	}{r.URL.Path, r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site"), err == nil})
 }
 
+// form is what the login page shows again: the username that was typed, and the problem
+// with the form. It has no password, so no page ever shows one.
+type form struct{ Username, Problem string }
+
 func loginForm(w http.ResponseWriter, r *http.Request) {
-	show(w, http.StatusOK, "login", "")
+	show(w, r, http.StatusOK, "login", form{})
 }
 
 // login checks the username and the password, and begins a session.
 func (t turns) login(w http.ResponseWriter, r *http.Request) {
-	if !readForm(w, r, "username", "password") {
+	name, guess := r.PostForm.Get("username"), r.PostForm.Get("password")
+	for _, field := range []string{"username", "password"} {
+		if r.PostForm.Get(field) == "" {
+			show(w, r, http.StatusBadRequest, "login", form{name, "The " + field + " is missing."})
+			return
+		}
+	}
+	var u user
+	right := false
+	if err := t.do(r.Context(), func() { u, right = authenticate(name, guess) }); err != nil {
+		w.Header().Set("Retry-After", "5") // there was no turn, so the password was not checked
+		show(w, r, http.StatusServiceUnavailable, "login", form{name, tooMany})
 		return
 	}
-	u, ok, err := t.authenticate(r.Context(), r.PostForm.Get("username"), r.PostForm.Get("password"))
-	if err != nil { // no turn, so the password was not checked
-		w.Header().Set("Retry-After", "5")
-		show(w, http.StatusServiceUnavailable, "login", "Too many logins at the same time. Try again in a few seconds.")
-		return
-	}
-	if !ok {
-		show(w, http.StatusForbidden, "login", "Invalid credentials")
+	if !right {
+		show(w, r, http.StatusForbidden, "login", form{name, "Invalid credentials"})
 		return
 	}
 	signIn(session.From(r), u)
@@ -290,7 +216,7 @@ func (b *bench) dashboard(w http.ResponseWriter, r *http.Request) {
 	}
 	s := session.From(r)
 	parts, _ := session.Inspect(cookieOf(b.sessions, r, cookieName))
-	show(w, http.StatusOK, "dashboard", map[string]any{
+	show(w, r, http.StatusOK, "dashboard", map[string]any{
 		"User":       u.Name,
 		"Coins":      coins.Get(s),
 		"Payload":    string(parts.Payload),
@@ -316,34 +242,25 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "You are %s and have %d coins.\n", u.Name, coins.Get(session.From(r)))
 }
 
-// spend takes one coin from the session, if there is one.
-func spend(w http.ResponseWriter, r *http.Request) {
-	s := session.From(r)
-	if _, ok := visitor(r); ok && coins.Get(s) > 0 {
-		coins.Update(s, func(n int) int { return n - 1 })
+// spendThen returns a handler that takes one coin from the session, if there is one. Then
+// it leads to the page with the button.
+func spendThen(next string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s := session.From(r)
+		if _, ok := visitor(r); ok && coins.Get(s) > 0 {
+			coins.Update(s, func(n int) int { return n - 1 })
+		}
+		http.Redirect(w, r, next, http.StatusSeeOther)
 	}
-	http.Redirect(w, r, "/dashboard", http.StatusSeeOther)
 }
 
-// logout clears the session, so the manager tells the browser to delete its cookie. A
-// copy of the cookie stays valid. The bench shows what that means.
-func logout(w http.ResponseWriter, r *http.Request) {
-	session.From(r).Clear()
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
-}
-
-// forget sends an empty stylesheet with a Clear-Site-Data header.
-//
-// Some browsers keep the page that you leave in memory, even with no-store, and Back
-// would show it after a logout. Clear-Site-Data makes them delete it. The header works
-// only after the browser has left that page, so the logout's own response would be too
-// early. Therefore the login page loads this stylesheet.
-//
-// Chrome ignores the header from a site whose certificate it does not trust.
-func forget(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Clear-Site-Data", `"cache"`)
+// logoutThen returns a handler that clears the session, so the manager tells the browser
+// to delete its cookie. A copy of the cookie stays valid. The bench shows what that means.
+func logoutThen(next string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		session.From(r).Clear()
+		http.Redirect(w, r, next, http.StatusSeeOther)
+	}
 }
 
 // visitor returns the user who is logged in.
@@ -356,19 +273,18 @@ func visitor(r *http.Request) (user, bool) {
 }
 
 type user struct {
-	ID         int
-	Name       string
-	salt, hash string
+	ID       int
+	Name     string
+	password password
 }
 
-// users has the demo account that the login page shows. The hash is the output of
-//
-//	openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt iter:600000 \
-//	  -kdfopt pass:password -kdfopt salt:80e1284e89b4f4fae08b9f1245b2e511 PBKDF2
+// users has the demo account that the login page shows.
 var users = []user{{
 	ID: 1, Name: "admin",
-	salt: "80e1284e89b4f4fae08b9f1245b2e511",
-	hash: "55ec92a948c2d71a2806f3a50200510bd874bcbe12a71aa966fd3c0d79a0a8b3",
+	password: password{
+		Salt: "80e1284e89b4f4fae08b9f1245b2e511",
+		Hash: "55ec92a948c2d71a2806f3a50200510bd874bcbe12a71aa966fd3c0d79a0a8b3",
+	},
 }}
 
 func findUser(is func(user) bool) (user, bool) {
@@ -379,52 +295,13 @@ func findUser(is func(user) bool) (user, bool) {
 	return users[i], true
 }
 
-// rounds makes each guess at a stolen hash slow. The number is OWASP's for
-// PBKDF2-HMAC-SHA256 (Password Storage Cheat Sheet).
-const rounds = 600_000
-
-// authenticate waits for its turn, and then returns the user with this password.
-func (t turns) authenticate(ctx context.Context, name, password string) (u user, ok bool, err error) {
-	err = t.do(ctx, func() error {
-		u, ok = authenticate(name, password)
-		return nil
-	})
-	return u, ok, err
-}
-
 // authenticate returns the user with this name and password.
 //
-// If there is no such user, it does the same work, because a faster response would tell
-// which names exist.
-func authenticate(name, password string) (user, bool) {
+// If there is no such user, it does the same work on an empty password, because a faster
+// response would tell which names exist.
+func authenticate(name, guess string) (user, bool) {
 	u, known := findUser(func(u user) bool { return u.Name == name })
-	key, err := pbkdf2.Key(sha256.New, password, []byte(u.salt), rounds, sha256.Size)
-	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(key)), []byte(u.hash)) == 1
-	// HMAC pads a short key with zero bytes, so a guess that ends with zero bytes would
-	// match the password without them.
-	padded := strings.Contains(password, "\x00")
-	return u, known && match && !padded && err == nil
-}
-
-// readForm reads a form of a few short fields, and reports whether it has all of them.
-// If it returns false, it has sent the response.
-func readForm(w http.ResponseWriter, r *http.Request, fields ...string) bool {
-	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
-	if err := r.ParseForm(); err != nil {
-		status := http.StatusBadRequest
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			status = http.StatusRequestEntityTooLarge
-		}
-		http.Error(w, http.StatusText(status), status)
-		return false
-	}
-	for _, field := range fields {
-		if !r.PostForm.Has(field) {
-			http.Error(w, "The form has no field "+field+".", http.StatusBadRequest)
-			return false
-		}
-	}
-	return true
+	return u, u.password.matches(guess) && known
 }
 
 // cookieOf returns the value of the request's cookie of this name, or "".
@@ -454,8 +331,25 @@ func clock(t time.Time) string {
 	return t.UTC().Format("15:04:05 UTC")
 }
 
-//go:embed style.css bench.js
+//go:embed pages.html style.css bench.css bench.js
 var files embed.FS
+
+var pages = template.Must(template.ParseFS(files, "pages.html"))
+
+// show writes a page that no cache may store, not even the browser's own.
+func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := pages.ExecuteTemplate(w, name, data); err != nil {
+		log.Print(err)
+	}
+}
+
+// problem shows a page that says what is wrong with the request.
+func problem(w http.ResponseWriter, r *http.Request, status int, text string) {
+	show(w, r, status, "problem", text)
+}
 
 // file returns a handler for an embedded file.
 //
@@ -473,19 +367,4 @@ func file(name, contentType string) http.Handler {
 		w.Header().Set("ETag", etag)
 		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
 	})
-}
-
-//go:embed pages.html
-var pagesHTML string
-
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
-
-// show writes a page that no cache may store, not even the browser's own.
-func show(w http.ResponseWriter, status int, page string, data any) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, page, data); err != nil {
-		log.Print(err)
-	}
 }

@@ -9,10 +9,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -40,7 +42,7 @@ func TestWrongPasswordAndUnknownUserGetTheSameResponse(t *testing.T) {
 	if unknown.Status != wrong.Status {
 		t.Errorf("unknown user: got status %d, want %d", unknown.Status, wrong.Status)
 	}
-	if unknown.Body != wrong.Body {
+	if got := strings.ReplaceAll(unknown.Body, "stranger", "admin"); got != wrong.Body { // the page shows the name again
 		t.Errorf("unknown user: got the page %q, want %q", unknown.Text(), wrong.Text())
 	}
 	if value := browser.Cookie("/", cookieName); value != "" {
@@ -56,12 +58,15 @@ func TestLoginRefusesAFormItCannotUse(t *testing.T) {
 		status int
 		says   string
 	}{
-		{url.Values{"password": {"password"}}, 400, "no field username"},
-		{url.Values{"username": {"admin"}}, 400, "no field password"},
-		{url.Values{"username": {long}, "password": {"password"}}, 413, "Too Large"},
+		{url.Values{"password": {"password"}}, 400, "The username is missing."},
+		{url.Values{"username": {"admin"}}, 400, "The password is missing."},
+		{url.Values{"username": {long}, "password": {"password"}}, 413, "The form is too large"},
 	} {
 		browser.Post("/login", test.form).MustBe(test.status, test.says)
 	}
+	damaged := httptest.NewRequest("POST", webtest.Origin+"/login", strings.NewReader("username=%zz"))
+	damaged.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	browser.Send(damaged).MustBe(400, "The form is damaged.")
 }
 
 func TestDashboardWithoutASessionGoesToLogin(t *testing.T) {
@@ -99,7 +104,7 @@ func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 			logins.waiting <- struct{}{}
 		}
 		mux := http.NewServeMux()
-		mux.HandleFunc("POST /login", logins.login)
+		mux.HandleFunc("POST /login", readForm(maxForm, logins.login))
 		page := webtest.NewBrowser(t, manager(t, secret).Handler(mux)).Post("/login", url.Values{"username": {"admin"}, "password": {"password"}})
 		if page.Status != http.StatusServiceUnavailable {
 			t.Errorf("got status %d, want 503", page.Status)
@@ -122,8 +127,9 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		results := make(chan bool, 1)
 		check := func(ctx context.Context) {
-			_, ok, _ := logins.authenticate(ctx, "admin", "password")
-			results <- ok
+			right := false
+			logins.do(ctx, func() { _, right = authenticate("admin", "password") })
+			results <- right
 		}
 		go check(ctx)
 		synctest.Wait()
@@ -252,7 +258,7 @@ func TestNothingSensitiveIsInTheCookie(t *testing.T) {
 func TestIdleSessionEndsAfterFifteenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := signedIn(t)
-		browser.Get("/dashboard").MustShow("ends at 00:15:00 UTC")
+		browser.Get("/dashboard").MustShow("expires at 00:15:00 UTC")
 		time.Sleep(15 * time.Minute)
 		browser.Get("/whoami").MustShow("You are admin")
 		time.Sleep(15*time.Minute + time.Second)
@@ -276,7 +282,7 @@ func TestBusySessionEndsAfterTwelveHours(t *testing.T) {
 
 func TestEveryResponseMakesTheBrowserCareful(t *testing.T) {
 	browser := signedIn(t)
-	for _, path := range []string{"/login", "/dashboard", "/bench", "/whoami", "/style.css", "/bench.js", "/missing", "/logout"} {
+	for _, path := range []string{"/login", "/dashboard", "/bench", "/whoami", "/style.css", "/bench.css", "/bench.js", "/missing", "/logout"} {
 		h := browser.Get(path).Header
 		if got := h.Get("Content-Security-Policy"); got != policy {
 			t.Errorf("%s: got Content-Security-Policy %q, want %q", path, got, policy)
@@ -356,7 +362,7 @@ func TestPagesAreNeverCached(t *testing.T) {
 
 func TestFilesNeedNoSession(t *testing.T) {
 	browser := signedIn(t)
-	for path, contentType := range map[string]string{"/style.css": "text/css", "/bench.js": "text/javascript"} {
+	for path, contentType := range map[string]string{"/style.css": "text/css", "/bench.css": "text/css", "/bench.js": "text/javascript"} {
 		t.Run(path, func(t *testing.T) {
 			h := browser.Get(path).Header
 			if got := h.Get("Content-Type"); !strings.HasPrefix(got, contentType) {
@@ -410,7 +416,7 @@ func TestPostFromAnotherOriginIsRefused(t *testing.T) {
 			if page.Status != 403 {
 				t.Errorf("POST %s with %v: got status %d, want 403", path, header, page.Status)
 			}
-			if want := "no handler saw it"; !strings.Contains(page.Body, want) {
+			if want := "No handler saw it"; !strings.Contains(page.Body, want) {
 				t.Errorf("POST %s with %v: got the page %q, want %q in it", path, header, page.Text(), want)
 			}
 		}
@@ -424,12 +430,12 @@ func TestRefusalShowsWhatItWasSentAndEscapesIt(t *testing.T) {
 	r.Header.Set("Origin", "https://<script>")
 	r.Header.Set("Sec-Fetch-Site", "same-site")
 	page := browser.Send(r)
-	for _, want := range []string{"https://&lt;script&gt;", "same-site", "It came with the request."} {
+	for _, want := range []string{"https://&lt;script&gt;", "same-site", "cookie came with the request"} {
 		page.MustBe(http.StatusForbidden, want)
 	}
 }
 
-// These two tests need a server with connections.
+// These tests need a server with connections.
 
 func TestLongHeaderIs431(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
@@ -493,19 +499,78 @@ func TestShutdownLetsResponsesFinish(t *testing.T) {
 	}
 }
 
+// These clients stop in the middle. Each connection is a pipe, so that the server's time
+// is the bubble's.
 func TestSlowClientsAreCutOff(t *testing.T) {
-	server := newServer(nil)
-	for name, limit := range map[string]time.Duration{
-		"ReadHeaderTimeout": server.ReadHeaderTimeout,
-		"ReadTimeout":       server.ReadTimeout,
-		"WriteTimeout":      server.WriteTimeout,
-		"IdleTimeout":       server.IdleTimeout,
+	const form = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 30\r\n"
+	for name, test := range map[string]struct {
+		sends string
+		after time.Duration
+	}{
+		"nothing is sent":           {"", 5 * time.Second},
+		"the header has no end":     {form, 5 * time.Second},
+		"the form has no end":       {form + "\r\nusername=", 10 * time.Second},
+		"no second request is sent": {"GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n", time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if limit == 0 {
-				t.Error("got 0, want a limit")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				client := connect(t, newServer(site(t, secret)))
+				began := time.Now()
+				if _, err := io.WriteString(client, test.sends); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, client); err != nil { // to the end of the connection
+					t.Fatal(err)
+				}
+				if got := time.Since(began); got != test.after {
+					t.Errorf("the server closed the connection after %v, want %v", got, test.after)
+				}
+			})
 		})
+	}
+}
+
+func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ended := make(chan time.Duration)
+		client := connect(t, newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for {
+				if _, err := io.WriteString(w, "a long response"); err != nil {
+					ended <- time.Since(began)
+					return
+				}
+			}
+		})))
+		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := <-ended, 10*time.Second; got != want {
+			t.Errorf("the server gave up after %v, want %v", got, want)
+		}
+	})
+}
+
+// A browser that does not trust the certificate must not fill the log.
+func TestLogHasNoFailedHandshakes(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = newServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug") }))
+	server.StartTLS()
+	if _, err := http.Get(server.URL); err == nil {
+		t.Error("a client that does not know the certificate got a response, want an error")
+	}
+	if _, err := server.Client().Get(server.URL); err == nil {
+		t.Error("the handler panics, and the client got a response, want an error")
+	}
+	server.Close() // waits for the connections, so for their lines
+	if strings.Contains(logged.String(), "handshake") {
+		t.Errorf("the log says %.300q, want no handshake", logged.String())
+	}
+	if want := "a bug"; !strings.Contains(logged.String(), want) {
+		t.Errorf("the log says %.300q, want %q in it", logged.String(), want)
 	}
 }
 
@@ -517,6 +582,51 @@ func TestChangedCookieIsRefused(t *testing.T) {
 	page.MustShow("200 OK. You are admin and have 10 coins.")
 	page.MustShow("403 Forbidden. You are not logged in.")
 	page.MustShow("signature no longer matches")
+	page.MustShow("✓ The attack failed")
+}
+
+// Where the letter is depends on the length of what stands before it.
+func TestChangedLetterIsMarkedAndNamesUser3(t *testing.T) {
+	browser := signedIn(t)
+	for n := 10; n > 7; n-- {
+		text, _, _ := strings.Cut(browser.Cookie("/", cookieName), ".")
+		page := browser.Post("/bench", url.Values{"attack": {"tamper"}})
+		page.MustShow(`,&#34;uid&#34;:<mark>1</mark>}`)
+		page.MustShow(`,&#34;uid&#34;:<mark>3</mark>}`)
+		sent := regexp.MustCompile(`<code>(\w+)<mark>(\w)</mark>(\w+)</code>`).FindAllStringSubmatch(page.Body, -1)
+		if len(sent) != 2 {
+			t.Fatalf("%d coins: the page shows %q, want two texts with a letter marked", n, sent)
+		}
+		if got := strings.Join(sent[0][1:], ""); got != text {
+			t.Errorf("%d coins: the first text is %s, want the cookie's %s", n, got, text)
+		}
+		if sent[0][1] != sent[1][1] || sent[0][2] == sent[1][2] || sent[0][3] != sent[1][3] {
+			t.Errorf("%d coins: the texts are %q, want that only the marked letter differs", n, sent)
+		}
+		browser.Post("/spend", nil)
+		browser.Post("/spend", nil)
+	}
+}
+
+func TestSpendingAndLogoutOnTheBenchLeadBackToIt(t *testing.T) {
+	browser := signedIn(t)
+	for _, step := range []struct{ path, says string }{
+		{"/bench/spend", "have 9 coins"}, {"/bench/logout", "You are not logged in"},
+	} {
+		sent := browser.Send(httptest.NewRequest("POST", webtest.Origin+step.path, nil))
+		if got, want := sent.Header.Get("Location"), "/bench#replay"; got != want {
+			t.Errorf("%s leads to %s, want %s", step.path, got, want)
+		}
+		browser.Get("/bench").MustShow(step.says)
+	}
+}
+
+func TestReplayOfTheCookieItselfShowsNothing(t *testing.T) {
+	browser := signedIn(t)
+	browser.Post("/bench", url.Values{"attack": {"copy"}})
+	page := browser.Post("/bench", url.Values{"attack": {"replay"}})
+	page.MustShow("Both responses are the same")
+	page.MustNotShow("The attack succeeded")
 }
 
 func TestLimitCopyReplaysAfterLogout(t *testing.T) {
@@ -527,6 +637,7 @@ func TestLimitCopyReplaysAfterLogout(t *testing.T) {
 	page := browser.Post("/bench", url.Values{"attack": {"replay"}})
 	page.MustShow("403 Forbidden. You are not logged in.")
 	page.MustShow("200 OK. You are admin and have 10 coins.")
+	page.MustShow("✗ The attack succeeded")
 
 	browser.SetCookie(cookieName, browser.Cookie("/", copyName)) // a thief does the same by hand
 	browser.Get("/whoami").MustShow("You are admin")
@@ -544,6 +655,7 @@ func TestLimitOlderCookieRollsTheSessionBack(t *testing.T) {
 func TestLimitLastResponseWins(t *testing.T) {
 	browser := signedIn(t)
 	page := browser.Post("/bench", url.Values{"attack": {"twice"}})
+	page.MustShow("✗ The attack succeeded")
 	if n := strings.Count(page.Body, "&#34;coins&#34;:9"); n != 2 {
 		t.Errorf("%d responses set a cookie with 9 coins, want 2; the page says: %s", n, page.Text())
 	}
@@ -559,6 +671,7 @@ func TestCopyReplaysUntilItExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		browser := signedIn(t)
 		browser.Post("/bench", url.Values{"attack": {"copy"}})
+		browser.Post("/spend", nil)
 		time.Sleep(15 * time.Minute)
 		browser.Post("/bench", url.Values{"attack": {"replay"}}).MustShow("time is not up")
 		time.Sleep(time.Second)
@@ -568,7 +681,7 @@ func TestCopyReplaysUntilItExpires(t *testing.T) {
 
 func TestBenchChangesNoSession(t *testing.T) {
 	browser := signedIn(t)
-	for _, attack := range []string{"tamper", "twice", "replay"} {
+	for _, attack := range []string{"tamper", "twice", "replay"} { // none of them sets a cookie
 		page := browser.Post("/bench", url.Values{"attack": {attack}})
 		if line := page.Header.Get("Set-Cookie"); line != "" {
 			t.Errorf("%s: got Set-Cookie: %s, want none", attack, line)
@@ -628,22 +741,99 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 	signedIn(t).Post("/bench", url.Values{"attack": {"<script>"}}).MustBe(http.StatusBadRequest, "The bench has no such attack.")
 }
 
+func TestAttackersPageHasTwoOrigins(t *testing.T) {
+	for addr, want := range map[string]origins{
+		"localhost:8080": {"https://localhost:8080", "https://localhost:8081", "https://127.0.0.1:8081"},
+		"127.0.0.1:8080": {"https://127.0.0.1:8080", "https://127.0.0.1:8081", "https://localhost:8081"},
+	} {
+		t.Run(addr, func(t *testing.T) {
+			if got := newOrigins(addr, "localhost:8081"); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+	page := signedIn(t).Get("/bench")
+	page.MustShow(`<a href="` + theSites.SameSite + `">`)
+	page.MustShow(`<a href="` + theSites.OtherSite + `">`)
+	page.MustShow(`<a href="` + theSites.SameSite + `/plant">`)
+}
+
 func TestAttackersFormPostsToTheApp(t *testing.T) {
-	page := webtest.NewBrowser(t, newAttacker(twoSites)).Get("/")
-	page.MustShow(`<form method="post" action="` + webtest.Origin + `/spend">`)
-	signedIn(t).Get("/bench").MustShow(`<a href="` + twoSites.Attacker + `">`)
+	for origin, says := range map[string]string{
+		theSites.SameSite: "lets your cookie go", theSites.OtherSite: "keeps your cookie at home",
+	} {
+		t.Run(origin, func(t *testing.T) {
+			r := httptest.NewRequest("GET", origin+"/", nil)
+			w := httptest.NewRecorder()
+			newAttacker(theSites).ServeHTTP(w, r)
+			for _, want := range []string{`<form method="post" action="` + webtest.Origin + `/spend">`, "This page is at " + origin, says} {
+				if !strings.Contains(w.Body.String(), want) {
+					t.Errorf("the page has no %q, want it", want)
+				}
+			}
+		})
+	}
+}
+
+// Which of the cookies a browser accepts, internal/browsertest shows.
+func TestBenchShowsWhichPlantedCookiesCame(t *testing.T) {
+	browser := signedIn(t)
+	browser.Get("/bench").MustNotShow("of the attacker's cookies came")
+	browser.SetCookie("planted-with-domain", planted)
+	page := browser.Get("/bench")
+	page.MustShow("<code>planted-with-domain</code>")
+	page.MustShow("✓ The attack failed")
+	browser.SetCookie(cookieName, planted)
+	browser.Get("/bench").MustShow("✗ The attack succeeded")
+}
+
+func TestLinkFromAnotherSiteIsExplained(t *testing.T) {
+	r := httptest.NewRequest("GET", webtest.Origin+"/bench", nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	webtest.NewBrowser(t, site(t, secret)).Send(r).MustShow("A page of another site linked here.")
 }
 
 var (
 	secret   = bytes.Repeat([]byte("s"), 32)
-	twoSites = origins{App: webtest.Origin, Attacker: "https://example.com:8081"}
+	theSites = origins{App: webtest.Origin, SameSite: "https://example.com:8081", OtherSite: "https://example.org:8081"}
 )
+
+// connect connects to a server through a pipe.
+func connect(t *testing.T, server *http.Server) net.Conn {
+	client, conn := net.Pipe()
+	pipes := &pipeListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+	pipes.conns <- conn
+	go server.Serve(pipes)
+	t.Cleanup(func() {
+		client.Close()
+		server.Close()
+	})
+	return client
+}
+
+// pipeListener accepts the connections in a channel.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error   { close(l.closed); return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
 // site returns the lesson's handler, as a process with this secret and these old secrets
 // has it.
 func site(t *testing.T, secret []byte, old ...[]byte) http.Handler {
 	t.Helper()
-	return newHandler(manager(t, secret, old...), twoSites)
+	return newHandler(manager(t, secret, old...), theSites)
 }
 
 func manager(t *testing.T, secret []byte, old ...[]byte) *session.Manager {

@@ -6,139 +6,122 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
-
-	"example.com/sessions/internal/session"
 )
 
-// form is what the login page shows again: the username that was typed, and the problem
-// with the form. It has no password, so no page ever shows one.
-type form struct{ Username, Problem string }
+// This file is the part that every login needs. Lessons 04, 07 and 08 and exercises 1 to 3
+// have the same file. Lesson 04 explains it.
 
-const tooMany = "Too many logins at the same time. Try again in a few seconds."
+// maxForm is the maximum size of a posted login form, in bytes.
+const maxForm = 4096
 
-func loginForm(w http.ResponseWriter, r *http.Request) {
-	show(w, http.StatusOK, "login", form{})
-}
-
-// check waits for its turn, and then reports whether the user has this password.
-func (t turns) check(ctx context.Context, name, guess string) (ok bool, err error) {
-	err = t.do(ctx, func() error {
-		ok = check(name, guess)
-		return nil
-	})
-	return ok, err
-}
-
-// login checks the username and the password, and begins a session.
-func (t turns) login(w http.ResponseWriter, r *http.Request) {
-	name := r.PostForm.Get("username")
-	for _, field := range []string{"username", "password"} {
-		if r.PostForm.Get(field) == "" {
-			show(w, http.StatusBadRequest, "login", form{name, "The " + field + " is missing."})
-			return
-		}
-	}
-	ok, err := t.check(r.Context(), name, r.PostForm.Get("password"))
-	if err != nil { // no turn, so the password was not checked
-		w.Header().Set("Retry-After", "5")
-		show(w, http.StatusServiceUnavailable, "login", form{name, tooMany})
-		return
-	}
-	if !ok {
-		show(w, http.StatusForbidden, "login", form{name, "Invalid credentials"})
-		return
-	}
-	s := session.From(r)
-	signIn(s, name)
-	s.SetPermanent(r.PostForm.Has("keep"))
-	http.Redirect(w, r, "/sessions", http.StatusSeeOther)
-}
-
-// signIn ends the session from before the login, and begins one with a new ID.
+// readForm reads a posted form of at most limit bytes before next runs.
 //
-// An attacker may have planted the old ID in this browser (session fixation). With a
-// new ID, the attacker does not know the user's session.
-//
-// No value is carried over, not even the cart. It may belong to the attacker, or to an
-// earlier visitor at this browser.
-func signIn(s *session.Session, name string) {
-	s.Clear()
-	s.SetOwner(name) // for Manager.Sessions
-	username.Set(s, name)
-}
-
-// logout ends the session in the store. From then on a copy of its cookie opens nothing.
-// The manager also tells the browser to delete its cookie.
-func logout(w http.ResponseWriter, r *http.Request) {
-	session.From(r).Clear()
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
-}
-
-// forget sends an empty stylesheet with a Clear-Site-Data header.
-//
-// Some browsers keep the page that you leave in memory, even with no-store, and Back
-// would show it after a logout. Clear-Site-Data makes them delete it. The header works
-// only after the browser has left that page. Therefore the login page loads this
-// stylesheet.
-func forget(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Clear-Site-Data", `"cache"`)
-}
-
-// user returns the name of the user who is signed in. It returns "" if no one is signed
-// in, or if the account no longer exists.
-func user(s *session.Session) string {
-	name := username.Get(s)
-	if _, known := passwords[name]; !known {
-		return ""
-	}
-	return name
-}
-
-// signedIn returns a handler that calls next with the name of the user who is signed in.
-// It sends all other visitors to the login page.
-func signedIn(next func(w http.ResponseWriter, r *http.Request, name string)) http.HandlerFunc {
+// After it, next reads r.PostForm, which has only the fields of the request's body. A
+// password in the address would be in logs and in the browser's history.
+func readForm(limit int64, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		name := user(session.From(r))
-		if name == "" {
-			http.Redirect(w, r, "/login", http.StatusSeeOther)
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		err := r.ParseForm()
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			problem(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("The form is too large: more than %d bytes.", limit))
 			return
 		}
-		next(w, r, name)
+		if err != nil {
+			problem(w, r, http.StatusBadRequest, "The form is damaged.")
+			return
+		}
+		next(w, r)
 	}
 }
 
-// password is what the site stores instead of a password: a random salt and a hash.
-type password struct{ salt, hash string }
+// password is what a site stores instead of a password: a random salt and a hash. An
+// attacker who steals it must guess the password. Because of the salt, equal passwords
+// have different hashes, so each user must be guessed separately.
+type password struct {
+	Salt string `json:"salt"`
+	Hash string `json:"hash"` // in hexadecimal
+}
 
 // rounds makes each guess at a stolen hash slow. The number is OWASP's for PBKDF2 with
 // SHA-256 (Password Storage Cheat Sheet).
 const rounds = 600_000
 
-// passwords has the users. The hash is the output of
-//
-//	openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt iter:600000 \
-//	  -kdfopt pass:password -kdfopt salt:80e1284e89b4f4fae08b9f1245b2e511 PBKDF2
-var passwords = map[string]password{
-	"admin": {
-		salt: "80e1284e89b4f4fae08b9f1245b2e511",
-		hash: "55ec92a948c2d71a2806f3a50200510bd874bcbe12a71aa966fd3c0d79a0a8b3",
-	},
+// hash returns the hash of a password, in hexadecimal.
+func hash(plain, salt string) (string, error) {
+	key, err := pbkdf2.Key(sha256.New, plain, []byte(salt), rounds, sha256.Size)
+	return hex.EncodeToString(key), err
 }
 
-// check reports whether the user has this password.
-//
-// If there is no such user, check does the same work, because a faster response would
-// tell which names exist.
-func check(name, guess string) bool {
-	stored, known := passwords[name]
-	hash, err := pbkdf2.Key(sha256.New, guess, []byte(stored.salt), rounds, sha256.Size)
-	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash)), []byte(stored.hash)) == 1
+// matches reports whether guess is the password. It compares the hashes in constant
+// time: how long that takes does not depend on how much of the hash was right.
+func (p password) matches(guess string) bool {
+	guessed, err := hash(guess, p.Salt)
 	// HMAC pads a short key with zero bytes, so a guess that ends with zero bytes would
 	// match the password without them.
 	padded := strings.Contains(guess, "\x00")
-	return match && known && !padded && err == nil
+	return err == nil && !padded && subtle.ConstantTimeCompare([]byte(guessed), []byte(p.Hash)) == 1
+}
+
+const (
+	maxHashing = 2  // passwords that are hashed at the same time
+	maxWaiting = 20 // requests that wait for their turn
+)
+
+// turns bounds how many passwords are hashed at the same time, and how many requests
+// wait for that. Hashing a password is made to be slow. Without the first bound, anyone
+// could keep every core busy. Without the second, a right login would wait behind
+// hundreds of wrong ones, until its connection is closed.
+type turns struct{ hashing, waiting chan struct{} }
+
+func newTurns() turns {
+	return turns{make(chan struct{}, maxHashing), make(chan struct{}, maxWaiting)}
+}
+
+// errBusy means that maxWaiting requests are waiting already.
+var errBusy = errors.New("too many requests wait for their turn")
+
+// tooMany is what the login page says then.
+const tooMany = "Too many logins at the same time. Try again in a few seconds."
+
+// do waits for a turn, and then works. It returns errBusy, or the context's error if the
+// visitor leaves first. The turn ends with the work, before the response is sent: a
+// client that never reads its response does not keep a turn.
+func (t turns) do(ctx context.Context, work func()) error {
+	if err := t.wait(ctx); err != nil {
+		return err
+	}
+	defer func() { <-t.hashing }()
+	work()
+	return nil
+}
+
+func (t turns) wait(ctx context.Context) error {
+	select {
+	case t.waiting <- struct{}{}:
+		defer func() { <-t.waiting }()
+	default:
+		return errBusy
+	}
+	select {
+	case t.hashing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// forget sends an empty stylesheet with a Clear-Site-Data header.
+//
+// Browsers can keep the page that you leave in memory (back/forward cache), even with
+// no-store, and Back would show it after a logout. Clear-Site-Data makes them delete it.
+// The header works only after the browser has left that page, so the logout's own response
+// would be too early. Therefore the login page loads this stylesheet.
+func forget(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/css; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Clear-Site-Data", `"cache"`)
 }

@@ -8,14 +8,14 @@
 // Open http://localhost:8080 in two browsers and log in with both. Then end the session
 // of one browser from the other.
 //
-// The login is in login.go, the cart is in shop.go, and the pages that list and end
-// sessions are in sessions.go.
+// The login is in account.go, the cart is in shop.go, the pages that list and end
+// sessions are in sessions.go, and two tabs race in race.go.
 package main
 
 import (
 	"bytes"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -42,13 +42,13 @@ const (
 	note     = session.Key[string]("note")
 	username = session.Key[string]("username")
 	shopping = session.Key[cart]("shopping")
+	racing   = session.Key[race]("racing")
 )
 
 const (
 	cookieName  = "database"
 	maxNote     = 250_000     // maximum size of a note, in bytes
 	maxNoteForm = 4 * maxNote // of its form, where a byte of the note can take three, as in %C3
-	maxForm     = 4096        // of any other form
 )
 
 // sample is a note of 200 kB.
@@ -79,7 +79,7 @@ func main() {
 	}
 	log.Printf("sessions are in %s, listening on http://%s", where, *addr)
 	server := &http.Server{
-		Handler:           newHandler(sessions),
+		Handler:           newHandler(sessions, store),
 		ReadHeaderTimeout: 5 * time.Second,
 	}
 	log.Fatal(server.Serve(listener))
@@ -127,8 +127,9 @@ func options(store session.Store) *session.Options {
 //
 // CrossOriginProtection answers a POST from a page of another origin with 403. It can
 // do that because browsers send the page's origin with each POST.
-func newHandler(sessions *session.Manager) http.Handler {
+func newHandler(sessions *session.Manager, store session.Store) http.Handler {
 	own := ownSessions{sessions}
+	races := newRaces(store)
 	logins := newTurns()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", home)
@@ -145,6 +146,10 @@ func newHandler(sessions *session.Manager) http.Handler {
 	mux.HandleFunc("GET /sessions", signedIn(own.list))
 	mux.HandleFunc("POST /sessions/end", readForm(maxForm, signedIn(own.end)))
 	mux.HandleFunc("POST /sessions/end-others", signedIn(own.endOthers))
+	mux.HandleFunc("POST /sessions/end-all", signedIn(own.endAll))
+	mux.HandleFunc("GET /race", races.page)
+	mux.HandleFunc("POST /race/slow", readForm(maxForm, races.pressSlow))
+	mux.HandleFunc("POST /race/quick", readForm(maxForm, races.pressQuick))
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
 
@@ -157,15 +162,16 @@ func home(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	visits.Update(s, func(n int) int { return n + 1 })
 	kept := stored(s)
-	show(w, http.StatusOK, "home", map[string]any{
+	show(w, r, http.StatusOK, "home", map[string]any{
 		"User":       user(s),
+		"Ended":      hasEnded(r),
 		"Visits":     visits.Get(s),
 		"Note":       note.Get(s),
 		"NoteBytes":  len(note.Get(s)),
 		"MaxNote":    maxNote,
 		"Sent":       cookieBytes(r),
 		"ClientSide": clientSideBytes(kept),
-		"TooLarge":   clientSideBytes(kept)-len("=") > 4096,
+		"TooLarge":   clientSideBytes(kept) > 4096,
 		"Kept":       len(kept),
 		"ID":         s.ID(),
 		"Ends":       s.Expires().UTC(),
@@ -186,7 +192,8 @@ func stored(s *session.Session) []byte {
 		Note      string `json:"note,omitempty"`
 		Username  string `json:"username,omitempty"`
 		Shopping  cart   `json:"shopping,omitzero"`
-	}{s.Permanent(), visits.Get(s), note.Get(s), username.Get(s), shopping.Get(s)})
+		Racing    race   `json:"racing,omitzero"`
+	}{s.Permanent(), visits.Get(s), note.Get(s), username.Get(s), shopping.Get(s), racing.Get(s)})
 	if err != nil {
 		log.Print(err)
 	}
@@ -196,7 +203,7 @@ func stored(s *session.Session) []byte {
 // clientSideBytes returns the length of the name and value of a cookie that has the
 // values themselves, as in lessons 01 to 07.
 func clientSideBytes(values []byte) int {
-	return len(cookieName+"=") + base64.RawURLEncoding.EncodedLen(len(values)) +
+	return len(cookieName) + base64.RawURLEncoding.EncodedLen(len(values)) +
 		len(".ZVPxAA") + len(".") + base64.RawURLEncoding.EncodedLen(sha256.Size)
 }
 
@@ -204,7 +211,7 @@ func clientSideBytes(values []byte) int {
 func cookieBytes(r *http.Request) int {
 	n := 0
 	for _, c := range r.CookiesNamed(cookieName) {
-		n += len(c.Name + "=" + c.Value)
+		n += len(c.Name) + len(c.Value) // browsers and cmd/cookie count this way, without the =
 	}
 	return n
 }
@@ -219,54 +226,43 @@ func keepNote(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case text == "" && !r.PostForm.Has("note"):
-		problem(w, http.StatusBadRequest, "The form has no field note.")
+		problem(w, r, http.StatusBadRequest, "The form has no field note.")
 		return
 	case len(text) > maxNote:
-		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("A note has %d bytes at the most. This one has %d.", maxNote, len(text)))
+		problem(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("A note has at most %d bytes. This one has %d.", maxNote, len(text)))
 		return
 	case !utf8.ValidString(text):
-		problem(w, http.StatusBadRequest, "The note is not text in UTF-8.")
+		problem(w, r, http.StatusBadRequest, "The note is not text in UTF-8.")
 		return
 	}
 	note.Set(session.From(r), text)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// readForm reads a posted form of at most limit bytes before next runs.
-func readForm(limit int64, next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, limit)
-		err := r.ParseForm()
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("The form is too large: more than %d bytes.", limit))
-			return
-		}
-		if err != nil {
-			problem(w, http.StatusBadRequest, "The form is damaged.")
-			return
-		}
-		next(w, r)
-	}
-}
+//go:embed pages.html style.css
+var files embed.FS
 
-//go:embed pages.html
-var pagesHTML string
+var pages = template.Must(template.ParseFS(files, "*"))
 
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
-
-// show writes a page that no cache may store, not even the browser's own.
-func show(w http.ResponseWriter, status int, page string, data any) {
+// show writes a page that no cache may store, not even the browser's own. The last part of
+// it is in cookie.go.
+func show(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	session.From(r).IsNew() // showCookies asks this after the first byte, when it is too late for Vary: Cookie
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, page, data); err != nil {
+	err := pages.ExecuteTemplate(w, name, data)
+	if err == nil {
+		err = showCookies(w, r)
+	}
+	if err != nil {
 		log.Print(err)
 	}
 }
 
 // problem writes a page that says what is wrong with the request.
-func problem(w http.ResponseWriter, status int, text string) {
-	show(w, status, "problem", text)
+func problem(w http.ResponseWriter, r *http.Request, status int, text string) {
+	show(w, r, status, "problem", text)
 }
 
 // unavailable writes the response for a handler whose call of the store has failed. If

@@ -56,7 +56,7 @@ func TestDataIsNotSentWithEveryRequest(t *testing.T) {
 	if long > 100 {
 		t.Errorf("got a cookie of %d bytes, want at most 100", long)
 	}
-	page.MustShow(fmt.Sprintf("%d bytes: the session ID", len("database=")+short))
+	page.MustShow(fmt.Sprintf("%d bytes, name and value: the session ID", len("database")+short))
 }
 
 // The page computes how long the cookie of a client-side session would be. This test makes
@@ -83,14 +83,14 @@ func TestPageTellsWhatAClientSideCookieWouldTake(t *testing.T) {
 
 	store := memstore.New()
 	browser := visitor(t, store, func(s *session.Session) { fill(s); visits.Set(s, 1) })
-	browser.Get("/").MustShow(fmt.Sprintf("would take %d bytes", len(c.Name+"="+c.Value)))
+	browser.Get("/").MustShow(fmt.Sprintf("would take %d bytes", len(c.Name)+len(c.Value)))
 }
 
 func TestSessionOutlivesTheProgram(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
-	browser := webtest.NewBrowser(t, site(t, files(t, dir)))
+	browser := webtest.NewBrowser(t, site(t, fileStore(t, dir)))
 	browser.Get("/")
-	browser.Handler = site(t, files(t, dir))
+	browser.Handler = site(t, fileStore(t, dir))
 	browser.Get("/").MustShow("You have visited this page 2 times.")
 }
 
@@ -210,6 +210,41 @@ func TestEndOthersAcceptsThatOneEndsAtTheSameTime(t *testing.T) {
 	laptop.Post("/sessions/end-others", nil).MustBeAt("/sessions")
 }
 
+func TestLogOutEverywhereEndsEverySessionOfTheUser(t *testing.T) {
+	store := memstore.New()
+	laptop, phone, thief := signedInAt(t, store), signedInAt(t, store), webtest.NewBrowser(t, site(t, store))
+	thief.SetCookie(cookieName, laptop.Cookie("/", cookieName))
+	other := visitor(t, store, func(s *session.Session) { signIn(s, "other"); visits.Set(s, 1) })
+
+	laptop.Post("/sessions/end-all", nil).MustBeAt("/login")
+	if value := laptop.Cookie("/", cookieName); value != "" {
+		t.Errorf("the browser has the cookie %s, want none", value)
+	}
+	thief.Get("/sessions").MustBeAt("/login")
+	phone.Get("/sessions").MustBeAt("/login")
+	if records, err := manager(t, store).Sessions(t.Context(), "admin"); err != nil || len(records) > 0 {
+		t.Errorf("the user has %d sessions, error %v, want none", len(records), err)
+	}
+	other.Get("/").MustShow("You have visited this page 2 times.")
+}
+
+func TestVisitorIsToldThatTheSessionHasEnded(t *testing.T) {
+	const told = "Your session has ended."
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New()
+		laptop, phone := signedInAt(t, store), signedInAt(t, store)
+		laptop.Post("/sessions/end-others", nil)
+		phone.Get("/sessions").MustShow(told + " Log in again.")
+		time.Sleep(2 * time.Minute) // the tombstone is gone
+		phone.Get("/sessions").MustShow(told + " Log in again.")
+		phone.Get("/").MustShow(told)
+		phone.Get("/").MustNotShow(told) // that was a new session
+
+		laptop.Post("/logout", nil).MustNotShow(told) // this visitor ended it
+		webtest.NewBrowser(t, site(t, store)).Get("/sessions").MustNotShow(told)
+	})
+}
+
 func TestNoOneEndsTheSessionOfAnotherVisitor(t *testing.T) {
 	store := memstore.New()
 	browser, stranger := signedInAt(t, store), webtest.NewBrowser(t, site(t, store))
@@ -223,6 +258,7 @@ func TestNoOneEndsTheSessionOfAnotherVisitor(t *testing.T) {
 
 	stranger.Post("/sessions/end", url.Values{"id": idsOn(browser.Get("/sessions"))}).MustBeAt("/login")
 	stranger.Post("/sessions/end-others", nil).MustBeAt("/login")
+	stranger.Post("/sessions/end-all", nil).MustBeAt("/login")
 	browser.Get("/sessions").MustBeAt("/sessions")
 }
 
@@ -267,6 +303,108 @@ func TestLimitGoneTwoTabsLoseNothing(t *testing.T) {
 	browser.Get("/cart").MustShow("Headphones x 2 = $199.98")
 }
 
+// The page on which two tabs race.
+
+func TestQuickPressDuringASlowOneIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := webtest.NewBrowser(t, site(t, memstore.New()))
+		browser.Post("/race/quick", nil).MustShow("The store has version 1 of")
+		var slow sync.WaitGroup
+		slow.Go(func() { atOnce(t, browser, "POST", "/race/slow", nil, browser.Handler) })
+		time.Sleep(time.Second)
+		browser.Post("/race/quick", nil).MustShow("The count is 2.")
+		began := time.Now()
+		slow.Wait()
+		if got, want := time.Since(began), slowness-time.Second; got != want {
+			t.Errorf("after the quick press the slow one took %v, want %v", got, want)
+		}
+		page := browser.Get("/race")
+		page.MustShow("The count is 3.")
+		page.MustShow("The store has version 3 of")
+		mustHaveRows(t, page, "Quick | none | 0", "Quick | 1 | 1", "Slow | 1 | 1, then 2")
+	})
+}
+
+func TestSlowPressEndsWhenTheVisitorLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := webtest.NewBrowser(t, site(t, memstore.New()))
+		browser.Post("/race/quick", nil)
+		ctx, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		began := time.Now()
+		browser.Send(httptest.NewRequestWithContext(ctx, "POST", webtest.Origin+"/race/slow", nil))
+		if got := time.Since(began); got != time.Second {
+			t.Errorf("the visitor left after a second, and the request took %v, want 1s", got)
+		}
+		browser.Get("/race").MustShow("The count is 1.")
+	})
+}
+
+func TestTooManySlowPressesAre503AtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		browser := webtest.NewBrowser(t, site(t, memstore.New()))
+		browser.Post("/race/quick", nil)
+		var slow sync.WaitGroup
+		for range maxSlow {
+			slow.Go(func() { atOnce(t, browser, "POST", "/race/slow", nil, browser.Handler) })
+		}
+		synctest.Wait() // all of them wait
+		began := time.Now()
+		page := browser.Post("/race/slow", nil)
+		page.MustBe(http.StatusServiceUnavailable, "Too many requests wait")
+		if got := page.Header.Get("Retry-After"); got == "" {
+			t.Error("the response has no Retry-After, want one")
+		}
+		if got := time.Since(began); got != 0 {
+			t.Errorf("the refusal took %v, want 0s", got)
+		}
+		slow.Wait()
+		browser.Post("/race/slow", nil).MustShow("The count is 12.") // each gave its place back
+	})
+}
+
+func TestSessionRemembersTenPresses(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for range 12 {
+		browser.Post("/race/quick", nil)
+	}
+	page := browser.Get("/race")
+	page.MustShow("The count is 12.")
+	if got := strings.Count(page.Body, "<td>Quick</td>"); got != maxPresses {
+		t.Errorf("got %d presses, want %d", got, maxPresses)
+	}
+}
+
+func TestRaceBeginsWithQuick(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t, memstore.New())).Get("/race")
+	page.MustShow("Press Quick once")
+	page.MustNotShow(`action="/race/slow"`)
+	if line := page.Header.Get("Set-Cookie"); line != "" {
+		t.Errorf("got Set-Cookie: %s, want none", line)
+	}
+}
+
+func TestRaceWithoutItsRecordIsA503(t *testing.T) {
+	store := &storetest.Faulty{Store: memstore.New()}
+	browser := webtest.NewBrowser(t, site(t, store))
+	browser.Post("/race/quick", nil)
+	for _, send := range []func() webtest.Page{
+		func() webtest.Page { return browser.Get("/race") },
+		func() webtest.Page { return browser.Post("/race/quick", nil) },
+	} {
+		loads := 0
+		store.OnLoad = func(context.Context) error {
+			if loads++; loads == 2 { // the first load is the manager's
+				return errDown
+			}
+			return nil
+		}
+		mustBeUnavailable(t, send())
+		bringBack(store)
+	}
+	browser.Get("/race").MustShow("The count is 1.")
+}
+
 // An order is placed once.
 
 func TestOrderIsPlacedOnceHoweverOftenTheButtonIsPressed(t *testing.T) {
@@ -296,6 +434,26 @@ func TestOrderIsPlacedOnceByADoubleClick(t *testing.T) {
 	store.Next(2)
 	atOnce(t, browser, "POST", "/checkout", form, browser.Handler, browser.Handler)
 	mustList(t, browser.Get("/cart"), "Order 1: $999.99")
+}
+
+// The order is on its way to the store when the other tab adds an item. The cart that was
+// ordered is then no longer the newest, so nothing is ordered, and the item stays.
+func TestItemThatIsAddedWhileAnOrderIsPlacedIsNotLost(t *testing.T) {
+	store := &storetest.Faulty{Store: memstore.New()}
+	browser := webtest.NewBrowser(t, site(t, store))
+	form := withOrder(t, browser, "1")
+	tab := webtest.NewBrowser(t, site(t, store)) // in another process
+	tab.SetCookie(cookieName, browser.Cookie("/", cookieName))
+	store.OnSave = func(context.Context) error {
+		store.OnSave = nil
+		tab.Post("/add_to_cart/3", nil).MustBeAt("/products")
+		return nil
+	}
+	page := browser.Post("/checkout", form)
+	page.MustShow("Laptop x 1 = $999.99")
+	page.MustShow("Headphones x 1 = $99.99")
+	page.MustShow("Nothing was ordered")
+	mustList(t, page)
 }
 
 func TestOrderIsPlacedOnceFromAnOlderCookie(t *testing.T) {
@@ -346,7 +504,7 @@ func TestSessionRemembersTwentyOrders(t *testing.T) {
 func TestCartWalksAcrossThreeProcesses(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	var asked atomic.Int64
-	processes := []http.Handler{site(t, files(t, dir)), site(t, files(t, dir)), site(t, files(t, dir))}
+	processes := []http.Handler{site(t, fileStore(t, dir)), site(t, fileStore(t, dir)), site(t, fileStore(t, dir))}
 	roundRobin := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		processes[asked.Add(1)%3].ServeHTTP(w, r)
 	})
@@ -366,7 +524,7 @@ func TestTenOfAProductIsTheMaximum(t *testing.T) {
 		browser.Post("/add_to_cart/3", nil)
 	}
 	form := withOrder(t, browser, "3")
-	browser.Get("/products").MustShow("(10 in your cart, which is the most)")
+	browser.Get("/products").MustShow("(10 in your cart, which is the maximum)")
 	browser.Get("/cart").MustShow("Headphones x 10 = $999.90")
 	browser.Post("/add_to_cart/3", nil) // another tab tries once more
 	mustList(t, browser.Post("/checkout", form), "Order 1: $999.90")
@@ -474,8 +632,9 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		results := make(chan bool, 1)
 		go func() {
-			ok, _ := logins.check(ctx, "admin", "password")
-			results <- ok
+			right := false
+			logins.do(ctx, func() { right = check("admin", "password") })
+			results <- right
 		}()
 		synctest.Wait()
 		if len(results) > 0 {
@@ -489,8 +648,9 @@ func TestLoginWaitsForItsTurn(t *testing.T) {
 			<-logins.hashing
 		}
 		for range 2 * maxHashing { // each check gives its turn back
-			if ok, err := logins.check(t.Context(), "admin", "password"); !ok {
-				t.Errorf("the right password with a turn: got %v and error %v, want true", ok, err)
+			right := false
+			if err := logins.do(t.Context(), func() { right = check("admin", "password") }); !right {
+				t.Errorf("the right password with a turn: got %v and error %v, want true", right, err)
 			}
 		}
 	})
@@ -567,6 +727,7 @@ func TestListThatFailsIsA503(t *testing.T) {
 	store.OnList = listIsDown
 	for _, page := range []webtest.Page{
 		browser.Get("/sessions"), browser.Post("/sessions/end", url.Values{"id": {"x"}}), browser.Post("/sessions/end-others", nil),
+		browser.Post("/sessions/end-all", nil),
 	} {
 		page.MustBe(http.StatusServiceUnavailable, "Service Unavailable\n")
 	}
@@ -591,7 +752,7 @@ func TestNoteThatIsTooLargeOrNoTextIsRefused(t *testing.T) {
 		status int
 		says   string
 	}{
-		{strings.Repeat("x", maxNote+1), 413, "A note has 250000 bytes at the most. This one has 250001."},
+		{strings.Repeat("x", maxNote+1), 413, "A note has at most 250000 bytes. This one has 250001."},
 		{strings.Repeat("x", 1<<20), 413, "The form is too large"},
 		{"\xff", 400, "not text in UTF-8"},
 	} {
@@ -600,6 +761,17 @@ func TestNoteThatIsTooLargeOrNoTextIsRefused(t *testing.T) {
 	browser.Post("/note", nil).MustBe(400, "The form has no field note.")
 	browser.Get("/").MustShow("the first")
 	browser.Post("/note", url.Values{"note": {strings.Repeat("ü", maxNote/2)}}).MustShow("It has 250000 bytes.")
+}
+
+// The end of a page shows the cookie, so each page depends on the session.
+func TestEveryPageVariesByCookie(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	browser.Get("/")
+	for _, page := range []webtest.Page{browser.Post("/add_to_cart/99", nil), browser.Get("/login"), browser.Get("/race")} {
+		if got := page.Header.Get("Vary"); got != "Cookie" {
+			t.Errorf("%s: got Vary %q, want Cookie", page.Path, got)
+		}
+	}
 }
 
 func TestTypedHTMLStaysText(t *testing.T) {
@@ -623,7 +795,7 @@ func TestOtherFormsAreShort(t *testing.T) {
 
 func TestChangesTakeAPostFromThisSite(t *testing.T) {
 	browser := signedInAt(t, memstore.New())
-	for _, path := range []string{"/note", "/logout", "/add_to_cart/1", "/sessions/end", "/sessions/end-others"} {
+	for _, path := range []string{"/note", "/logout", "/add_to_cart/1", "/sessions/end", "/sessions/end-others", "/sessions/end-all", "/race/slow", "/race/quick"} {
 		browser.Get(path).MustBe(http.StatusMethodNotAllowed, "")
 		r := httptest.NewRequest("POST", webtest.Origin+path, nil)
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -669,11 +841,11 @@ func manager(t *testing.T, store session.Store) *session.Manager {
 // site returns the lesson's handler, as one process has it.
 func site(t *testing.T, store session.Store) http.Handler {
 	t.Helper()
-	return newHandler(manager(t, store))
+	return newHandler(manager(t, store), store)
 }
 
-// files opens a file store, as one process does.
-func files(t *testing.T, dir string) session.Store {
+// fileStore opens a file store, as one process does.
+func fileStore(t *testing.T, dir string) session.Store {
 	t.Helper()
 	store, err := filestore.New(dir)
 	if err != nil {
@@ -779,5 +951,18 @@ func mustList(t *testing.T, page webtest.Page, want ...string) {
 	page.MustBe(http.StatusOK, "")
 	if !slices.Equal(orders, want) {
 		t.Errorf("%s: got the orders %q, want %q", page.Path, orders, want)
+	}
+}
+
+// mustHaveRows wants exactly these rows in the page's table. A row is its cells with |
+// between them.
+func mustHaveRows(t *testing.T, page webtest.Page, want ...string) {
+	t.Helper()
+	var rows []string
+	for _, match := range regexp.MustCompile(`<tr><td>(.*)</td></tr>`).FindAllStringSubmatch(page.Body, -1) {
+		rows = append(rows, strings.ReplaceAll(match[1], "</td><td>", " | "))
+	}
+	if !slices.Equal(rows, want) {
+		t.Errorf("%s: got the rows %q, want %q", page.Path, rows, want)
 	}
 }

@@ -49,6 +49,19 @@ func (own ownSessions) endOthers(w http.ResponseWriter, r *http.Request, name st
 	http.Redirect(w, r, "/sessions", http.StatusSeeOther)
 }
 
+// endAll logs the user out everywhere. A site that lets its users change their password
+// calls Revoke after the change, in the same way.
+//
+// The response of Clear asks this browser to delete its cookie. It does so only for a
+// session that was live until now, so Revoke must leave this session to Clear.
+func (own ownSessions) endAll(w http.ResponseWriter, r *http.Request, name string) {
+	if err := own.Revoke(r.Context(), name, session.From(r).ID()); err != nil {
+		unavailable(w, err)
+		return
+	}
+	logout(w, r)
+}
+
 // show lists the user's sessions, with a notice if there is one.
 func (own ownSessions) show(w http.ResponseWriter, r *http.Request, name string, status int, notice string) {
 	records, err := own.Sessions(r.Context(), name)
@@ -62,5 +75,5 @@ func (own ownSessions) show(w http.ResponseWriter, r *http.Request, name string,
 			records[i].Expires = s.Expires() // this request may have moved the deadline
 		}
 	}
-	show(w, status, "sessions", map[string]any{"User": name, "Sessions": records, "This": s.ID(), "Notice": notice})
+	show(w, r, status, "sessions", map[string]any{"User": name, "Sessions": records, "This": s.ID(), "Notice": notice})
 }

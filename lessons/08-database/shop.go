@@ -50,13 +50,13 @@ var products = []product{
 }
 
 func listProducts(w http.ResponseWriter, r *http.Request) {
-	show(w, http.StatusOK, "products", shopping.Get(session.From(r)))
+	show(w, r, http.StatusOK, "products", shopping.Get(session.From(r)))
 }
 
 func addToCart(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if !slices.ContainsFunc(products, func(p product) bool { return p.ID == id }) {
-		problem(w, http.StatusNotFound, "There is no such product.")
+		problem(w, r, http.StatusNotFound, "There is no such product.")
 		return
 	}
 	// The ID is drawn here, because the manager may call the function again. With the same
@@ -95,7 +95,7 @@ func showCart(w http.ResponseWriter, r *http.Request) {
 	if i >= 0 {
 		data.Placed = c.Orders[i]
 	}
-	show(w, http.StatusOK, "cart", data)
+	show(w, r, http.StatusOK, "cart", data)
 }
 
 // checkout shows the order that "Place order" would place. Its form has the ID of that
@@ -106,7 +106,7 @@ func checkout(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/cart", http.StatusSeeOther)
 		return
 	}
-	show(w, http.StatusOK, "checkout", c)
+	show(w, r, http.StatusOK, "checkout", c)
 }
 
 // placeOrder places the order whose ID the form has. If the form has no ID, it orders
