@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"crypto/pbkdf2"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,20 +28,21 @@ import (
 var username = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{2,31}$`)
 
 // A password can have any characters. Its minimum is the smallest that NIST SP 800-63B
-// allows. It has a maximum because every input must have one.
+// allows. It has a maximum because every input must have one. The longest password is
+// 3072 bytes of a form, so it fits into maxForm.
 const (
 	minPassword = 8 // characters
 	maxPassword = 256
 )
 
 // checkRules returns the problems with a name and a password, by field.
-func checkRules(name, password string) map[string]string {
+func checkRules(name, plain string) map[string]string {
 	problems := make(map[string]string)
 	if !username.MatchString(name) {
 		problems["username"] = "This is not a username that you can register."
 	}
-	switch n := utf8.RuneCountInString(password); {
-	case strings.Contains(password, "\x00"):
+	switch n := utf8.RuneCountInString(plain); {
+	case strings.Contains(plain, "\x00"):
 		// HMAC pads a short key with zero bytes, so a password that ends with zero bytes
 		// has the same hash as the password without them.
 		problems["password"] = "The password has a zero byte in it, which no keyboard types."
@@ -69,28 +67,24 @@ func fold(name string) string {
 	}, name)
 }
 
-// account is what the file stores of an account. Someone who reads the hash must guess
-// the password. The salt is random, so that equal passwords have different hashes, and
-// each account must be guessed separately.
+// account is what the file stores of an account.
 type account struct {
-	ID   string `json:"id"`   // random, so that no later account has the same
-	Name string `json:"name"` // as it was typed
-	Salt []byte `json:"salt"`
-	Hash []byte `json:"hash"`
+	ID       string `json:"id"`   // random, so that no later account has the same
+	Name     string `json:"name"` // as it was typed
+	password        // adds "salt" and "hash"
 }
 
-const (
-	rounds   = 600_000 // of PBKDF2 with SHA-256 (OWASP Password Storage Cheat Sheet)
-	saltSize = 16      // bytes
+// scheme is written into the file. It says how the hashes were made, so that a release
+// that makes them in another way refuses the file and does not take its own hash of the
+// right password for a wrong one.
+var scheme = fmt.Sprintf("PBKDF2-SHA-256, %d rounds, salt as text, hash in hexadecimal", rounds)
+
+// A salt and a hash of the scheme look like this. A salt is the result of rand.Text,
+// which is 26 characters or, in a later release of Go, more.
+var (
+	wholeSalt = regexp.MustCompile(`^[A-Z2-7]{26,}$`)
+	wholeHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
-
-// scheme is written into the file, so that a later release that hashes in another way
-// can tell that these hashes are not its own.
-var scheme = fmt.Sprintf("PBKDF2-SHA-256, %d rounds", rounds)
-
-func hashPassword(password string, salt []byte) ([]byte, error) {
-	return pbkdf2.Key(sha256.New, password, salt, rounds, sha256.Size)
-}
 
 // accounts has the accounts of one file.
 //
@@ -146,11 +140,14 @@ func decode(data []byte) (map[string]account, error) {
 	if _, err := decoder.Token(); err != io.EOF {
 		return nil, errors.New("the file must end after its JSON object")
 	}
-	if c.Scheme != scheme || c.Accounts == nil {
-		return nil, fmt.Errorf("the file must have accounts and the scheme %q; its scheme is %q", scheme, c.Scheme)
+	if c.Scheme != scheme {
+		return nil, fmt.Errorf("its scheme is %q, and this program needs %q", c.Scheme, scheme)
+	}
+	if c.Accounts == nil {
+		return nil, errors.New(`it has no "accounts"`)
 	}
 	for key, a := range c.Accounts {
-		if !username.MatchString(a.Name) || key != fold(a.Name) || a.ID == "" || len(a.Salt) != saltSize || len(a.Hash) != sha256.Size {
+		if !username.MatchString(a.Name) || key != fold(a.Name) || a.ID == "" || !wholeSalt.MatchString(a.Salt) || !wholeHash.MatchString(a.Hash) {
 			return nil, fmt.Errorf("account %q is damaged", key)
 		}
 	}
@@ -163,26 +160,13 @@ func (a *accounts) find(name string) (account, bool) {
 	return found, known
 }
 
-// noAccount is what check compares the password with if there is no account.
-var noAccount = account{Salt: make([]byte, saltSize), Hash: make([]byte, sha256.Size)}
-
 // check returns the account with this name and password, or errWrong.
 //
-// If there is no such account, check does the same work, because a faster response
-// would tell which names exist. It compares the hashes in constant time: how long that
-// takes does not depend on how much of the hash was right.
-func (a *accounts) check(name, password string) (account, error) {
+// If there is no such account, check does the same work on an empty one, because a faster
+// response would tell which names exist. Therefore matches comes first in the condition.
+func (a *accounts) check(name, guess string) (account, error) {
 	found, known := a.find(name)
-	if !known {
-		found = noAccount
-	}
-	hash, err := hashPassword(password, found.Salt)
-	if err != nil {
-		return account{}, err
-	}
-	match := subtle.ConstantTimeCompare(hash, found.Hash) == 1
-	padded := strings.Contains(password, "\x00") // see checkRules
-	if !match || !known || padded {
+	if !found.matches(guess) || !known {
 		return account{}, errWrong
 	}
 	return found, nil
@@ -192,17 +176,15 @@ func (a *accounts) check(name, password string) (account, error) {
 //
 // It returns errTaken, errFull, or an error of the file. After an error there is no such
 // account, with one exception: if only syncDir failed, the file may have the account.
-func (a *accounts) add(name, password string) (account, error) {
+func (a *accounts) add(name, plain string) (account, error) {
 	if err := a.admits(name); err != nil {
 		return account{}, err // before the work of a hash
 	}
-	made := account{ID: rand.Text(), Name: name, Salt: make([]byte, saltSize)}
-	rand.Read(made.Salt) // never fails
-	hash, err := hashPassword(password, made.Salt)
-	if err != nil {
+	made := account{ID: rand.Text(), Name: name, password: password{Salt: rand.Text()}}
+	var err error
+	if made.Hash, err = hash(plain, made.Salt); err != nil {
 		return account{}, err
 	}
-	made.Hash = hash
 
 	a.saving.Lock()
 	defer a.saving.Unlock()
@@ -234,7 +216,7 @@ func (a *accounts) admits(name string) error {
 //
 // Sync comes before Rename, because after a power failure the new name must not stand
 // for a file whose content is missing. The directory is synced after Rename, because
-// until then the name on the disk may still be that of the old file.
+// until then the name on the disk may still lead to the old file.
 func replace(file string, c content) error {
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {

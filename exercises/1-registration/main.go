@@ -5,12 +5,12 @@
 //
 // Open http://localhost:8080, register, restart the program, and log in.
 //
-// The accounts are in accounts.go. The limits that keep attackers from stopping the
-// site with password checks are in limits.go and turns.go.
+// The accounts are in accounts.go, and the pause after failed logins is in limits.go.
+// login.go is the same as in lesson 04.
 package main
 
 import (
-	_ "embed"
+	"embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -38,8 +39,6 @@ type identity struct {
 	Name string `json:"name"`
 	ID   string `json:"id"`
 }
-
-const maxForm = 4096 // bytes of a posted form: room for the longest password
 
 func main() {
 	addr := flag.String("addr", "localhost:8080", "address to listen on")
@@ -73,6 +72,9 @@ func main() {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // of a whole request: a body that never comes keeps no connection
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
 	}
 	log.Fatal(server.Serve(listener))
 }
@@ -116,9 +118,9 @@ func newHandler(sessions *session.Manager, file string, limit int) (http.Handler
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /register", showForm("register"))
-	mux.HandleFunc("POST /register", readForm("register", s.register))
+	mux.HandleFunc("POST /register", readForm(maxForm, s.register))
 	mux.HandleFunc("GET /login", showForm("login"))
-	mux.HandleFunc("POST /login", readForm("login", s.login))
+	mux.HandleFunc("POST /login", readForm(maxForm, s.login))
 	mux.HandleFunc("GET /dashboard", s.dashboard)
 	mux.HandleFunc("POST /logout", logout)
 	mux.HandleFunc("GET /forget.css", forget)
@@ -132,63 +134,33 @@ type form struct {
 	Problems map[string]string // by field; "" is the form as a whole
 }
 
-func showForm(page string) http.HandlerFunc {
+func showForm(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		show(w, http.StatusOK, page, form{})
-	}
-}
-
-// readForm reads a posted form before next runs.
-func readForm(page string, next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		err := r.ParseForm()
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			problem(w, http.StatusRequestEntityTooLarge, page, "", "", "The form is too large.")
-			return
-		}
-		if err != nil {
-			problem(w, http.StatusBadRequest, page, "", "", "The form is damaged.")
-			return
-		}
-		next(w, r)
+		show(w, http.StatusOK, name, form{})
 	}
 }
 
 // register makes an account and signs the visitor in. The visitor has just typed the
 // password, so a login would prove nothing more.
-//
-// Both register and login read PostForm, which has the fields of the request's body
-// only. A password in the address would be in logs and in the browser's history.
 func (s *site) register(w http.ResponseWriter, r *http.Request) {
-	name, password := r.PostForm.Get("username"), r.PostForm.Get("password")
-	if problems := checkRules(name, password); len(problems) > 0 {
+	name, plain := r.PostForm.Get("username"), r.PostForm.Get("password")
+	if problems := checkRules(name, plain); len(problems) > 0 {
 		show(w, http.StatusBadRequest, "register", form{name, problems})
 		return
 	}
-	var made account
-	err := s.turns.do(r.Context(), func() (err error) {
-		made, err = s.accounts.add(name, password)
-		return err
-	})
-	s.finish(w, r, "register", made, err)
+	s.enter(w, r, func() (account, error) { return s.accounts.add(name, plain) })
 }
 
 // login checks the username and the password, and begins a session.
 func (s *site) login(w http.ResponseWriter, r *http.Request) {
-	name, password := r.PostForm.Get("username"), r.PostForm.Get("password")
+	name, guess := r.PostForm.Get("username"), r.PostForm.Get("password")
 	for _, field := range []string{"username", "password"} {
 		if r.PostForm.Get(field) == "" {
-			problem(w, http.StatusBadRequest, "login", name, field, "The "+field+" is missing.")
+			fieldProblem(w, r, http.StatusBadRequest, field, "The "+field+" is missing.")
 			return
 		}
 	}
-	var found account
-	err := s.turns.do(r.Context(), func() (err error) {
-		found, err = s.authenticate(name, password)
-		return err
-	})
-	s.finish(w, r, "login", found, err)
+	s.enter(w, r, func() (account, error) { return s.authenticate(name, guess) })
 }
 
 // authenticate returns the account with this name and password, and limits how often a
@@ -197,43 +169,47 @@ func (s *site) login(w http.ResponseWriter, r *http.Request) {
 // It counts each attempt before it checks the password, and forgets the count after the
 // right password. If it counted failures afterwards, an attacker could send a hundred
 // attempts at the same time, and none would be refused.
-func (s *site) authenticate(name, password string) (account, error) {
+func (s *site) authenticate(name, guess string) (account, error) {
 	if err := s.failures.begin(name); err != nil {
 		return account{}, err
 	}
-	found, err := s.accounts.check(name, password)
+	found, err := s.accounts.check(name, guess)
 	if err == nil {
 		s.failures.forget(name)
 	}
 	return found, err
 }
 
-// finish signs the account in if err is nil. Otherwise it shows the form again and says
-// what went wrong.
-func (s *site) finish(w http.ResponseWriter, r *http.Request, page string, a account, err error) {
-	name := r.PostForm.Get("username")
+// enter waits for a turn at hashing, calls find, and signs the visitor in to the account
+// that find returns. After an error it shows the form again and says what went wrong.
+func (s *site) enter(w http.ResponseWriter, r *http.Request, find func() (account, error)) {
+	var a account
+	var err error
+	if noTurn := s.turns.do(r.Context(), func() { a, err = find() }); noTurn != nil {
+		err = noTurn
+	}
 	paused, isPaused := errors.AsType[pausedError](err)
 	switch {
 	case err == nil:
 		signIn(session.From(r), a)
 		http.Redirect(w, r, "/dashboard", http.StatusSeeOther)
 	case errors.Is(err, errWrong):
-		problem(w, http.StatusForbidden, page, name, "", "Invalid credentials")
+		problem(w, r, http.StatusForbidden, "Invalid credentials")
 	case errors.Is(err, errTaken):
-		problem(w, http.StatusConflict, page, name, "username", "The username "+name+" is taken.")
+		fieldProblem(w, r, http.StatusConflict, "username", "The username "+r.PostForm.Get("username")+" is taken.")
 	case errors.Is(err, errFull):
-		problem(w, http.StatusServiceUnavailable, page, name, "", "This site takes no more accounts.")
+		problem(w, r, http.StatusServiceUnavailable, "This site takes no more accounts.")
 	case isPaused:
 		w.Header().Set("Retry-After", strconv.Itoa(paused.seconds()))
-		problem(w, http.StatusTooManyRequests, page, name, "", fmt.Sprintf(
+		problem(w, r, http.StatusTooManyRequests, fmt.Sprintf(
 			"Too many failed logins with this username. Try again in %d min.", paused.minutes()))
 	case errors.Is(err, errBusy):
 		w.Header().Set("Retry-After", "5")
-		problem(w, http.StatusServiceUnavailable, page, name, "", "Too many visitors at once. Try again in a few seconds.")
+		problem(w, r, http.StatusServiceUnavailable, tooMany)
 	case errors.Is(err, r.Context().Err()): // the visitor left
 	default:
 		log.Print(err)
-		problem(w, http.StatusServiceUnavailable, page, name, "", "That did not work, and it is not your doing. Try again later.")
+		problem(w, r, http.StatusServiceUnavailable, "The account could not be saved. This is a fault of the site. Try again later.")
 	}
 }
 
@@ -266,34 +242,28 @@ func logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// forget sends an empty stylesheet with a Clear-Site-Data header.
-//
-// Some browsers keep the page that you leave in memory, even with no-store, and Back
-// would show it after a logout. Clear-Site-Data makes them delete it. The header works
-// only after the browser has left that page. Therefore the login page loads this
-// stylesheet.
-func forget(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Clear-Site-Data", `"cache"`)
-}
+//go:embed pages.html style.css
+var files embed.FS
 
-//go:embed pages.html
-var pagesHTML string
-
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
+var pages = template.Must(template.ParseFS(files, "*"))
 
 // show writes a page that no cache may store, not even the browser's own.
-func show(w http.ResponseWriter, status int, page string, data any) {
+func show(w http.ResponseWriter, status int, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, page, data); err != nil {
+	if err := pages.ExecuteTemplate(w, name, data); err != nil {
 		log.Print(err)
 	}
 }
 
-// problem shows a form again with one problem.
-func problem(w http.ResponseWriter, status int, page, username, field, text string) {
-	show(w, status, page, form{username, map[string]string{field: text}})
+// problem shows the form again, with a problem that concerns the form as a whole.
+func problem(w http.ResponseWriter, r *http.Request, status int, text string) {
+	fieldProblem(w, r, status, "", text)
+}
+
+// fieldProblem shows the form again, with a problem of one field. The form has the name
+// of its page: POST /login shows the page "login".
+func fieldProblem(w http.ResponseWriter, r *http.Request, status int, field, text string) {
+	show(w, status, path.Base(r.URL.Path), form{r.PostForm.Get("username"), map[string]string{field: text}})
 }

@@ -70,9 +70,9 @@ func TestKilledProgramForgetsNoOne(t *testing.T) {
 	}
 	browser := webtest.NewBrowser(t, start(t, file)) // start fails if the file is damaged
 	for _, name := range names {
-		browser.Post("/register", credentials(name, password)).MustBe(http.StatusConflict, "is taken")
+		browser.Post("/register", credentials(name, goodPassword)).MustBe(http.StatusConflict, "is taken")
 	}
-	browser.Post("/register", credentials("Grace", password)).MustBeAt("/dashboard")
+	browser.Post("/register", credentials("Grace", goodPassword)).MustBeAt("/dashboard")
 }
 
 // registerAndDie lets a child register names, and kills it. It returns the names that
@@ -129,7 +129,7 @@ func registerThree(file string) {
 	for i := range 3 {
 		name := fmt.Sprintf("user-%d-%d", os.Getpid(), i)
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, newPost("/register", strings.NewReader(credentials(name, password).Encode())))
+		handler.ServeHTTP(w, newPost("/register", strings.NewReader(credentials(name, goodPassword).Encode())))
 		if w.Code != http.StatusSeeOther {
 			panic(w.Body.String())
 		}

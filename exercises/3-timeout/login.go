@@ -6,160 +6,122 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
-	"time"
-
-	"example.com/sessions/internal/session"
 )
 
-const tooMany = "Too many logins at the same time. Try again in a few seconds."
+// This file is the part that every login needs. Lessons 04, 07 and 08 and exercises 1 to 3
+// have the same file. Lesson 04 explains it.
 
-// form is what the login page shows. It has no password, so no page ever shows one.
-type form struct {
-	Username string // as it was typed
-	Problem  string // what is wrong with the form
-	After    string // the time limit that ended the last login, "" if none did
-	Next     string // the page that the login leads to
-	Text     string // a note that came after the deadline
-	MaxNote  int
-}
+// maxForm is the maximum size of a posted login form, in bytes.
+const maxForm = 4096
 
-// loginForm shows the login form. If a time limit ended the login, the page says which.
+// readForm reads a posted form of at most limit bytes before next runs.
 //
-// It reads the reason from the expired session and does not change that session. If it
-// deleted the cookie, a slow response to one tab could delete the cookie of a newer login
-// in another tab.
-func (a *app) loginForm(w http.ResponseWriter, r *http.Request) {
-	_, after := a.user(session.From(r))
-	show(w, http.StatusOK, "login", form{After: after, Next: place(r.URL.Query().Get("next"))})
-}
-
-// login checks the username and the password, and begins a session whose two times are
-// now. If the form has a note that came after the deadline, the login saves the note.
-func (a *app) login(w http.ResponseWriter, r *http.Request) {
-	f := form{
-		Username: r.PostForm.Get("username"),
-		Next:     place(r.PostForm.Get("next")),
-		Text:     typed(r),
-		MaxNote:  maxNote,
-	}
-	if status, problem := a.checkLogin(r.Context(), f, r.PostForm.Get("password")); problem != "" {
-		f.Problem = problem
-		if status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "5")
+// After it, next reads r.PostForm, which has only the fields of the request's body. A
+// password in the address would be in logs and in the browser's history.
+func readForm(limit int64, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		err := r.ParseForm()
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			problem(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("The form is too large: more than %d bytes.", limit))
+			return
 		}
-		show(w, status, "login", f)
-		return
+		if err != nil {
+			problem(w, r, http.StatusBadRequest, "The form is damaged.")
+			return
+		}
+		next(w, r)
 	}
-	if f.Text != "" {
-		a.saveNote(f.Username, f.Text)
-	}
-	s := session.From(r)
-	s.Clear() // an attacker or an earlier visitor may have left values in this session
-	username.Set(s, f.Username)
-	loggedInAt.Set(s, time.Now().UTC())
-	active(s)
-	http.Redirect(w, r, f.Next, http.StatusSeeOther)
 }
 
-// checkLogin returns the problem with a login, and a status for it. If there is none,
-// problem is "". It checks the password last, because that is the slow part.
-func (a *app) checkLogin(ctx context.Context, f form, guess string) (status int, problem string) {
-	switch {
-	case f.Username == "":
-		return http.StatusBadRequest, "The username is missing."
-	case guess == "":
-		return http.StatusBadRequest, "The password is missing."
-	case f.Text != "" && checkNote(f.Text) != "":
-		return http.StatusBadRequest, checkNote(f.Text)
-	}
-	ok, err := a.logins.check(ctx, f.Username, guess)
-	switch {
-	case err != nil: // no turn, so the password was not checked
-		return http.StatusServiceUnavailable, tooMany
-	case !ok:
-		return http.StatusForbidden, "Invalid credentials"
-	}
-	return 0, ""
+// password is what a site stores instead of a password: a random salt and a hash. An
+// attacker who steals it must guess the password. Because of the salt, equal passwords
+// have different hashes, so each user must be guessed separately.
+type password struct {
+	Salt string `json:"salt"`
+	Hash string `json:"hash"` // in hexadecimal
 }
-
-func logout(w http.ResponseWriter, r *http.Request) {
-	session.From(r).Clear()
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
-}
-
-// forget sends an empty stylesheet with a Clear-Site-Data header.
-//
-// Some browsers keep the page that you leave in memory, even with no-store, and Back
-// would show it after a logout. Clear-Site-Data makes them delete it. The header works
-// only after the browser has left that page. Therefore the login page loads this
-// stylesheet.
-func forget(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Clear-Site-Data", `"cache"`)
-}
-
-// places are the pages that a login can lead back to.
-var places = []string{"/dashboard", "/notes", "/notes/new"}
-
-// place returns next if it is in places, and the dashboard otherwise.
-//
-// An attacker can make a link to the login page with any next. To parse next safely, the
-// site would have to read it as every browser does. For browsers, "//evil.example",
-// "/\evil.example" and "https:evil.example" are other sites. A list needs no parsing.
-func place(next string) string {
-	if slices.Contains(places, next) {
-		return next
-	}
-	return "/dashboard"
-}
-
-// toLogin redirects to the login page. The login then leads back to page.
-func toLogin(w http.ResponseWriter, r *http.Request, page string) {
-	http.Redirect(w, r, "/login?next="+url.QueryEscape(page), http.StatusSeeOther)
-}
-
-// check waits for its turn, and then reports whether the user has this password.
-func (t turns) check(ctx context.Context, name, guess string) (ok bool, err error) {
-	err = t.do(ctx, func() error {
-		ok = check(name, guess)
-		return nil
-	})
-	return ok, err
-}
-
-// password is what the site stores instead of a password: a random salt and a hash.
-type password struct{ salt, hash string }
 
 // rounds makes each guess at a stolen hash slow. The number is OWASP's for PBKDF2 with
 // SHA-256 (Password Storage Cheat Sheet).
 const rounds = 600_000
 
-// passwords has the users. The hash is the output of
-//
-//	openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt iter:600000 \
-//	  -kdfopt pass:password -kdfopt salt:80e1284e89b4f4fae08b9f1245b2e511 PBKDF2
-var passwords = map[string]password{
-	"admin": {
-		salt: "80e1284e89b4f4fae08b9f1245b2e511",
-		hash: "55ec92a948c2d71a2806f3a50200510bd874bcbe12a71aa966fd3c0d79a0a8b3",
-	},
+// hash returns the hash of a password, in hexadecimal.
+func hash(plain, salt string) (string, error) {
+	key, err := pbkdf2.Key(sha256.New, plain, []byte(salt), rounds, sha256.Size)
+	return hex.EncodeToString(key), err
 }
 
-// check reports whether the user has this password.
-//
-// If there is no such user, check does the same work, because a faster response would
-// tell which names exist.
-func check(name, guess string) bool {
-	stored, known := passwords[name]
-	hash, err := pbkdf2.Key(sha256.New, guess, []byte(stored.salt), rounds, sha256.Size)
-	match := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(hash)), []byte(stored.hash)) == 1
+// matches reports whether guess is the password. It compares the hashes in constant
+// time: how long that takes does not depend on how much of the hash was right.
+func (p password) matches(guess string) bool {
+	guessed, err := hash(guess, p.Salt)
 	// HMAC pads a short key with zero bytes, so a guess that ends with zero bytes would
 	// match the password without them.
 	padded := strings.Contains(guess, "\x00")
-	return match && known && !padded && err == nil
+	return err == nil && !padded && subtle.ConstantTimeCompare([]byte(guessed), []byte(p.Hash)) == 1
+}
+
+const (
+	maxHashing = 2  // passwords that are hashed at the same time
+	maxWaiting = 20 // requests that wait for their turn
+)
+
+// turns bounds how many passwords are hashed at the same time, and how many requests
+// wait for that. Hashing a password is made to be slow. Without the first bound, anyone
+// could keep every core busy. Without the second, a right login would wait behind
+// hundreds of wrong ones, until its connection is closed.
+type turns struct{ hashing, waiting chan struct{} }
+
+func newTurns() turns {
+	return turns{make(chan struct{}, maxHashing), make(chan struct{}, maxWaiting)}
+}
+
+// errBusy means that maxWaiting requests are waiting already.
+var errBusy = errors.New("too many requests wait for their turn")
+
+// tooMany is what the login page says then.
+const tooMany = "Too many logins at the same time. Try again in a few seconds."
+
+// do waits for a turn, and then works. It returns errBusy, or the context's error if the
+// visitor leaves first. The turn ends with the work, before the response is sent: a
+// client that never reads its response does not keep a turn.
+func (t turns) do(ctx context.Context, work func()) error {
+	if err := t.wait(ctx); err != nil {
+		return err
+	}
+	defer func() { <-t.hashing }()
+	work()
+	return nil
+}
+
+func (t turns) wait(ctx context.Context) error {
+	select {
+	case t.waiting <- struct{}{}:
+		defer func() { <-t.waiting }()
+	default:
+		return errBusy
+	}
+	select {
+	case t.hashing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// forget sends an empty stylesheet with a Clear-Site-Data header.
+//
+// Browsers can keep the page that you leave in memory (back/forward cache), even with
+// no-store, and Back would show it after a logout. Clear-Site-Data makes them delete it.
+// The header works only after the browser has left that page, so the logout's own response
+// would be too early. Therefore the login page loads this stylesheet.
+func forget(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/css; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Clear-Site-Data", `"cache"`)
 }

@@ -55,8 +55,8 @@ func (a *app) addNote(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	active(s)
-	if problem := checkNote(text); problem != "" {
-		show(w, http.StatusBadRequest, "note", page{User: name, End: a.end(s), Text: text, Problem: problem, MaxNote: maxNote})
+	if wrong := checkNote(text); wrong != "" {
+		show(w, http.StatusBadRequest, "note", page{User: name, End: a.end(s), Text: text, Problem: wrong, MaxNote: maxNote})
 		return
 	}
 	a.saveNote(name, text)

@@ -151,7 +151,7 @@ func (o outbox) send(w http.ResponseWriter, r *http.Request, f form) {
 	}
 	if err := o.put(order{f.ID, time.Now().UTC(), f.Answers}); err != nil {
 		log.Print(err)
-		problem(w, http.StatusServiceUnavailable, "The order could not be taken just now. Your answers are kept. Go back and press the button again, as often as you like: the order is sent once.")
+		problem(w, http.StatusServiceUnavailable, "The order could not be saved. Your answers are still here. Go back and press the button again. You can press it many times: the order is sent only once.")
 		return
 	}
 	forms.Update(session.From(r), func(l formList) formList { return l.send(f.ID) })
@@ -172,10 +172,10 @@ func (o outbox) receipt(w http.ResponseWriter, r *http.Request) {
 	ord, err := o.get(f.ID)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // the tree was planted, and the gardener removed the file
-		problem(w, http.StatusGone, "This order was sent, and is no longer kept here.")
+		problem(w, http.StatusGone, "This order was sent. Its receipt has been removed.")
 	case err != nil:
 		log.Print(err)
-		problem(w, http.StatusServiceUnavailable, "This order was sent. It cannot be shown just now.")
+		problem(w, http.StatusServiceUnavailable, "This order was sent. The site cannot show it at the moment. Try again later.")
 	default:
 		showReceipt(w, f, ord)
 	}
@@ -192,11 +192,11 @@ func readForm(next http.HandlerFunc) http.HandlerFunc {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		err := r.ParseForm()
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("That is too much: a step may have %d bytes. Go back, and shorten it.", maxForm))
+			problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("The form is too large: more than %d bytes. Go back and make it shorter.", maxForm))
 			return
 		}
 		if err != nil {
-			problem(w, http.StatusBadRequest, "The form is damaged. Go back, and send it again.")
+			problem(w, http.StatusBadRequest, "The form is damaged. Go back and send it again.")
 			return
 		}
 		next(w, r)

@@ -53,6 +53,9 @@ func main() {
 	server := &http.Server{
 		Handler:           newHandler(sessions, outbox),
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // of a whole request: a body that never comes keeps no connection
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
 	}
 	log.Fatal(server.Serve(listener))
 }

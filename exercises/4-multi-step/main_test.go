@@ -169,25 +169,25 @@ func TestWrongAnswerIsToldBesideItsField(t *testing.T) {
 	for _, test := range []struct{ step, field, typed, says string }{
 		{"who", "name", "", "Name is missing."},
 		{"who", "name", "  ", "Name is missing."},
-		{"who", "name", strings.Repeat("ü", 81), "Name has 81 characters, and may have 80."},
-		{"who", "name", "A\x00da", "Name has a character that is no text."},
-		{"who", "name", "A\nda", "Name has a character that is no text."},
-		{"who", "name", "A\xffda", "Name has a character that is no text."},
+		{"who", "name", strings.Repeat("ü", 81), "Name has 81 characters. The maximum is 80."},
+		{"who", "name", "A\x00da", "Name has a character that is not text."},
+		{"who", "name", "A\nda", "Name has a character that is not text."},
+		{"who", "name", "A\xffda", "Name has a character that is not text."},
 		{"who", "email", "ada", "E-mail address must be like ada@example.com."},
 		{"who", "email", "ada@", "E-mail address must be like"},
 		{"who", "email", "Ada <ada@example.com>", "E-mail address must be like"},
-		{"who", "name", "A\u202Eda", "Name has a character that is no text."},
-		{"who", "name", "A\u2066da\u2069", "Name has a character that is no text."},
-		{"who", "name", "A\u200Bda", "Name has a character that is no text."},
-		{"who", "name", "A\u2028da", "Name has a character that is no text."},
-		{"who", "name", "A\uFEFFda", "Name has a character that is no text."},
-		{"who", "name", "\u3164\u3164", "Name has a character that is no text."},
-		{"who", "name", "\u200D\u200C", "Name has nothing that can be read."},
-		{"who", "name", "\u2800", "Name has nothing that can be read."},
-		{"who", "name", "\u0301", "Name has nothing that can be read."},
-		{"who", "email", "ada@example.com\r\nBcc: b@example.com", "E-mail address has a character that is no text."},
+		{"who", "name", "A\u202Eda", "Name has a character that is not text."},
+		{"who", "name", "A\u2066da\u2069", "Name has a character that is not text."},
+		{"who", "name", "A\u200Bda", "Name has a character that is not text."},
+		{"who", "name", "A\u2028da", "Name has a character that is not text."},
+		{"who", "name", "A\uFEFFda", "Name has a character that is not text."},
+		{"who", "name", "\u3164\u3164", "Name has a character that is not text."},
+		{"who", "name", "\u200D\u200C", "Name has no character that one can see."},
+		{"who", "name", "\u2800", "Name has no character that one can see."},
+		{"who", "name", "\u0301", "Name has no character that one can see."},
+		{"who", "email", "ada@example.com\r\nBcc: b@example.com", "E-mail address has a character that is not text."},
 		{"where", "street", "", "Street and number is missing."},
-		{"where", "postcode", "1234567890123", "Postcode has 13 characters, and may have 12."},
+		{"where", "postcode", "1234567890123", "Postcode has 13 characters. The maximum is 12."},
 		{"where", "town", "", "Town is missing."},
 		{"what", "tree", "", "Tree is missing."},
 		{"what", "tree", "Beanstalk", "Tree must be one of: Apple, Cherry, Pear, Walnut."},
@@ -201,7 +201,7 @@ func TestWrongAnswerIsToldBesideItsField(t *testing.T) {
 		{"what", "day", far, "Day of delivery must be from"},
 		{"what", "day", "2026-02-30", "Day of delivery must be from"},
 		{"what", "day", "tomorrow", "Day of delivery must be from"},
-		{"what", "note", strings.Repeat("x", 1001), "Note for the gardener has 1001 characters, and may have 1000."},
+		{"what", "note", strings.Repeat("x", 1001), "Note for the gardener has 1001 characters. The maximum is 1000."},
 	} {
 		t.Run(test.field+" "+fmt.Sprintf("%.20q", test.typed), func(t *testing.T) {
 			browser := newSite(t).visitor(t)
@@ -402,7 +402,7 @@ func TestSixthFormIsRefusedAndNothingIsLost(t *testing.T) {
 		all = append(all, newForm(t, browser))
 	}
 	page := browser.Post("/", nil)
-	page.MustShow("Five forms are open, which is the most.")
+	page.MustShow("Five forms are open. That is the maximum.")
 	for _, form := range all {
 		page.MustShow(`action="` + form + `/discard"`)
 		mustBeAt(t, browser.Get(form), "/who")
@@ -548,7 +548,7 @@ func TestOutboxThatFailsIsA503AndTheAnswersStay(t *testing.T) {
 	form := filledIn(t, browser)
 	button := hidden(browser.Get(form + "/review"))
 	site.root.Close()
-	browser.Post(form+"/review", button).MustBe(http.StatusServiceUnavailable, "Your answers are kept.")
+	browser.Post(form+"/review", button).MustBe(http.StatusServiceUnavailable, "Your answers are still here.")
 
 	browser.Handler = site.process(t) // the program was started again
 	mustBeAt(t, browser.Post(form+"/review", button), "/receipt")
@@ -732,8 +732,8 @@ func TestFormThatIsTooLargeOrDamagedIsRefused(t *testing.T) {
 	form := filledIn(t, browser)
 	large := clone(who)
 	large.Set("name", strings.Repeat("x", 1<<20))
-	browser.Post(form+"/who", large).MustBe(http.StatusRequestEntityTooLarge, "That is too much: a step may have 16384 bytes.")
-	browser.Post(form+"/review", large).MustBe(http.StatusRequestEntityTooLarge, "That is too much")
+	browser.Post(form+"/who", large).MustBe(http.StatusRequestEntityTooLarge, "The form is too large: more than 16384 bytes.")
+	browser.Post(form+"/review", large).MustBe(http.StatusRequestEntityTooLarge, "The form is too large")
 	r := httptest.NewRequest("POST", webtest.Origin+form+"/who", strings.NewReader("name=%zz"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	browser.Send(r).MustBe(http.StatusBadRequest, "The form is damaged.")

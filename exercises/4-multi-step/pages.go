@@ -1,7 +1,7 @@
 package main
 
 import (
-	_ "embed"
+	"embed"
 	"html/template"
 	"log"
 	"net/http"
@@ -119,26 +119,26 @@ func (p progress) Finished() bool { return p.Done == p.Of }
 func (f form) Next() string { return steps[f.unfinished()].Title }
 
 func noSuchForm(w http.ResponseWriter) {
-	problem(w, http.StatusNotFound, "There is no such form. It was discarded, or not looked at for a week, or five others were open already.")
+	problem(w, http.StatusNotFound, "There is no such form. Perhaps you discarded it, or did not visit it for a week, or five other forms were open already.")
 }
 
 func problem(w http.ResponseWriter, status int, text string) {
 	show(w, status, "problem", text)
 }
 
-//go:embed pages.html
-var pagesHTML string
+//go:embed pages.html style.css
+var files embed.FS
 
-var pages = template.Must(template.New("pages").Parse(pagesHTML))
+var pages = template.Must(template.ParseFS(files, "*"))
 
 // show writes a page that no cache may store, for two reasons. The page can contain a
 // visitor's address. And without a copy, Back must ask the server for the page again, so
 // it shows the newest answers.
-func show(w http.ResponseWriter, status int, page string, data any) {
+func show(w http.ResponseWriter, status int, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, page, data); err != nil {
+	if err := pages.ExecuteTemplate(w, name, data); err != nil {
 		log.Print(err)
 	}
 }

@@ -46,8 +46,8 @@ var steps = []step{
 	{"what", "What", []field{
 		{Name: "tree", Label: "Tree", Kind: "select", Options: trees, Max: 20, wrong: wrongTree},
 		{Name: "count", Label: "How many", Hint: fmt.Sprintf("From 1 to %d.", maxTrees), Kind: "number", Max: 20, wrong: wrongCount},
-		{Name: "day", Label: "Day of delivery", Hint: fmt.Sprintf("From tomorrow on, and within %d days.", maxDays), Kind: "date", Max: 20, wrong: wrongDay},
-		{Name: "note", Label: "Note for the gardener", Hint: "If there is something to say. It may have 1000 characters.", Kind: "textarea", Max: 1000, Optional: true},
+		{Name: "day", Label: "Day of delivery", Hint: fmt.Sprintf("From tomorrow to %d days from today.", maxDays), Kind: "date", Max: 20, wrong: wrongDay},
+		{Name: "note", Label: "Note for the gardener", Hint: "Up to 1000 characters.", Kind: "textarea", Max: 1000, Optional: true},
 	}},
 	{"review", "Review", nil},
 }
@@ -100,11 +100,11 @@ func (f field) check(value string) string {
 	case value == "":
 		return f.Label + " is missing."
 	case n > f.Max:
-		return fmt.Sprintf("%s has %d characters, and may have %d.", f.Label, n, f.Max)
+		return fmt.Sprintf("%s has %d characters. The maximum is %d.", f.Label, n, f.Max)
 	case strings.ContainsFunc(value, f.strange):
-		return f.Label + " has a character that is no text."
+		return f.Label + " has a character that is not text."
 	case !strings.ContainsFunc(value, shows):
-		return f.Label + " has nothing that can be read."
+		return f.Label + " has no character that one can see."
 	case f.wrong != nil:
 		return f.wrong(value)
 	}

@@ -12,7 +12,7 @@ package main
 
 import (
 	"crypto/rand"
-	_ "embed"
+	"embed"
 	"errors"
 	"flag"
 	"html/template"
@@ -37,12 +37,12 @@ const (
 
 // site has all pages that the ledger counts. No request can add to them.
 var site = [...]struct{ Path, Name, Text string }{
-	{"/", "Home", "A small site about hot drinks. Walk around, then look at the report."},
+	{"/", "Home", "A small site about hot drinks. Open a few pages, then look at the report."},
 	{"/tea", "Tea", "All of it is one plant. White, green, oolong and black differ in what happens to the leaf after picking."},
 	{"/coffee", "Coffee", "The bean is the seed of a cherry. Roasting it for ten minutes makes most of the taste."},
-	{"/cocoa", "Cocoa", "For two thousand years it was drunk cold, bitter and with chilli."},
-	{"/brewing", "Brewing", "Water off the boil for coffee and black tea, 70 degrees for green."},
-	{"/about", "About", "No one here sells anything. The drinks are there so that you have something to click."},
+	{"/cocoa", "Cocoa", "For two thousand years, people drank it cold and bitter, with chilli."},
+	{"/brewing", "Brewing", "Coffee and black tea need water that has just boiled. Green tea needs 70 degrees."},
+	{"/about", "About", "This site sells nothing. The pages about drinks are here so that you have something to click."},
 }
 
 func main() {
@@ -70,6 +70,9 @@ func main() {
 	server := &http.Server{
 		Handler:           newHandler(sessions, *limit),
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // of a whole request: a body that never comes keeps no connection
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
 	}
 	log.Fatal(server.Serve(listener))
 }
@@ -115,7 +118,7 @@ func (t tracker) page(p page) http.HandlerFunc {
 			t.ledger.view(ensureVisitor(s), p)
 		}
 		w.Header().Set("Cache-Control", "no-cache")
-		show(w, "page", site[p])
+		show(w, http.StatusOK, "page", site[p])
 	}
 }
 
@@ -175,7 +178,7 @@ func ensureVisitor(s *session.Session) string {
 
 func (t tracker) report(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	show(w, "report", newReport(t.ledger.sum()))
+	show(w, http.StatusOK, "report", newReport(t.ledger.sum()))
 }
 
 // privacy shows visitors all data that the site has about them.
@@ -183,7 +186,7 @@ func (t tracker) privacy(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	v := t.ledger.visit(visitorOf(s))
 	w.Header().Set("Cache-Control", "no-store")
-	show(w, "privacy", map[string]any{
+	show(w, http.StatusOK, "privacy", map[string]any{
 		"Declined": declines(r),
 		"OptedOut": optedOut.Get(s),
 		"Views":    v.views,
@@ -223,15 +226,16 @@ func (t tracker) optIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/privacy", http.StatusSeeOther)
 }
 
-//go:embed pages.html
-var pagesHTML string
+//go:embed pages.html style.css
+var files embed.FS
 
-var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"site": func() any { return site },
-}).Parse(pagesHTML))
+}).ParseFS(files, "*"))
 
-func show(w http.ResponseWriter, name string, data any) {
+func show(w http.ResponseWriter, status int, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
 	if err := pages.ExecuteTemplate(w, name, data); err != nil {
 		log.Print(err)
 	}

@@ -314,7 +314,7 @@ func TestVisitorsWithoutCookiesFillNoMemory(t *testing.T) {
 	report.must(t, "Ended early", "2")
 	report.must(t, "Page views", "7")
 	report.must(t, "Sessions", "5")
-	if !strings.Contains(report.page, "There may be 2 sessions too many here") {
+	if !strings.Contains(report.page, "This report may have 2 sessions too many") {
 		t.Error("the report has no note about sessions that ended early, want one")
 	}
 
@@ -378,7 +378,7 @@ func TestForgetMeDoesNotReachSessionsThatEnded(t *testing.T) {
 		browser := walk(t, handler, "/tea")
 		time.Sleep(30 * time.Minute)
 		browser.Get("/about")
-		browser.Post("/forget", nil).MustShow("Sessions of yours that are over cannot be taken out of the sums")
+		browser.Post("/forget", nil).MustShow("The site cannot take your ended sessions out of the sums")
 		report := readReport(t, handler)
 		report.must(t, "Page views", "1")
 		report.must(t, "Tea", "1", "1", "1")
@@ -447,7 +447,7 @@ func TestForgetMeBesideItsOwnViewsKeepsTheBooksBalanced(t *testing.T) {
 func TestOptOutForgetsAndStoresNothingButTheChoice(t *testing.T) {
 	handler := newSite(t)
 	browser := walk(t, handler, "/", "/tea")
-	browser.Post("/opt-out", nil).MustShow("You are not counted. All that is kept is this choice")
+	browser.Post("/opt-out", nil).MustShow("You are not counted. The site keeps only this choice")
 	parts, err := session.Inspect(browser.Cookie("/", "analytics"))
 	if err != nil {
 		t.Fatal(err)
@@ -534,7 +534,7 @@ func TestEveryPageLeadsToTheNotice(t *testing.T) {
 	}
 	page := browser.Get("/privacy")
 	for _, want := range []string{
-		"at most your last 50 pages", "until 30 minutes after the latest", "No third party.",
+		"at most your last 50 pages", "until 30 minutes after the last of them", "No third party.",
 		`<form method="post" action="/forget"><button>Forget me</button>`,
 		`<form method="post" action="/opt-out"><button>Do not count me</button>`,
 	} {
