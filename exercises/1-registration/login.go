@@ -119,7 +119,8 @@ func (t turns) wait(ctx context.Context) error {
 // Browsers can keep the page that you leave in memory (back/forward cache), even with
 // no-store, and Back would show it after a logout. Clear-Site-Data makes them delete it.
 // The header works only after the browser has left that page, so the logout's own response
-// would be too early. Therefore the login page loads this stylesheet.
+// would be too early. Therefore the login page loads this stylesheet. Browsers obey the
+// header over HTTPS and on localhost.
 func forget(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

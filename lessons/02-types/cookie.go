@@ -151,7 +151,7 @@ var endOfPage = template.Must(template.New("end").Parse(`
       {{if .Deletes}}<p class="cookie">{{.Name}}=; {{.Set.Attributes}}</p>
       <p>This asks the browser to delete its cookie.</p>
       {{- else if .Set}}{{template "cookie" .Set}}
-      {{- else}}<p>No cookie. The browser keeps what it has.</p>{{end}}
+      {{- else}}<p>No cookie. The browser keeps what it has. If a redirect led here, its response may have set one.</p>{{end}}
     </section>
   </div>
   <h3>What changed</h3>

@@ -132,8 +132,8 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src
 // with our own forms.
 //
 // Strict-Transport-Security (HSTS) tells a browser to use only HTTPS for a host. It is
-// never sent to localhost, because it covers every port: the browser could no longer
-// open the other lessons, nor any other program that you develop there.
+// never sent to localhost, because it covers every port: a browser that obeyed it could no
+// longer open the other lessons. (Browsers ignore it while they distrust the certificate.)
 func secureHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

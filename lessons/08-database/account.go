@@ -24,7 +24,7 @@ const ended = "Your session has ended. Log in again."
 
 // hasEnded reports whether the browser sent a session cookie that opens no session. Then
 // the session was ended elsewhere, or it has expired, or the cookie is not valid. The
-// handler cannot know which of the three it was. The manager logs the reason.
+// handler cannot know which of the three it was.
 func hasEnded(r *http.Request) bool {
 	return session.From(r).IsNew() && len(r.CookiesNamed(cookieName)) > 0
 }
