@@ -154,3 +154,23 @@ func TestGivenTestsFailFirstAndPassWithTheSolution(t *testing.T) {
 		})
 	}
 }
+
+// A starter compiles, and its tests fail by failures, so that a reader goes from one to the
+// next. It has nothing of the solution, so few tests pass.
+func TestStartersFailWithoutAPanic(t *testing.T) {
+	for _, starter := range glob(t, "exercises/*/start/main.go") {
+		dir := folder(starter)
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			tests := make(overlay)
+			for _, file := range glob(t, filepath.Dir(dir)+"/*_test.go") {
+				tests[filepath.Join(dir, filepath.Base(file))] = read(t, file)
+			}
+			output := tests.test(t, dir, "Test.*")
+			passed, failed := strings.Count(output, "\n--- PASS: "), strings.Count(output, "\n--- FAIL: ")
+			if strings.Contains(output, "panic: ") || failed == 0 || passed > 6 {
+				t.Errorf("%d tests pass and %d fail, want at most 6 to pass, some to fail, and no panic\n%s", passed, failed, output)
+			}
+		})
+	}
+}

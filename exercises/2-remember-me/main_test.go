@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,11 +21,121 @@ import (
 	"example.com/sessions/internal/webtest"
 )
 
+// The tests are in the order of the task: the easy ones come first.
+//
 // In a bubble of synctest, the clock starts at midnight UTC on Saturday, 1 January 2000,
 // and a month passes at once. Tests that log in run in parallel, because a hash is made
 // to be slow.
 
 const day = 24 * time.Hour
+
+// Any login.
+
+func TestDashboardWithoutSessionGoesToLogin(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for _, path := range []string{"/dashboard", "/"} {
+		page := browser.Get(path)
+		page.MustBeAt("/login")
+		page.MustNotShow(wasIdle)
+		if got := page.Header.Get("Set-Cookie"); got != "" {
+			t.Errorf("%s: got Set-Cookie: %s, want none", path, got)
+		}
+	}
+	browser.Get("/login").MustShow("The demo account is <b>admin</b>, its password is <b>password</b>.")
+}
+
+func TestBadFormGetsAClearResponse(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for body, want := range map[string]string{
+		"":                          "The username is missing.",
+		"password=x&remember=yes":   "The username is missing.",
+		"username=&password=x":      "The username is missing.",
+		"username=admin":            "The password is missing.",
+		"username=%00%ff&password=": "The password is missing.",
+		"username=%zz":              "The form is damaged.",
+	} {
+		t.Run(fmt.Sprintf("%.40q", body), func(t *testing.T) {
+			page := post(browser, "/login", strings.NewReader(body))
+			page.MustBe(http.StatusBadRequest, want)
+			if n := len(page.Body); n > 10_000 {
+				t.Errorf("got a response of %d bytes, want at most 10,000", n)
+			}
+		})
+	}
+	large := post(browser, "/login", strings.NewReader("username="+strings.Repeat("x", 1<<20)))
+	large.MustBe(http.StatusRequestEntityTooLarge, "The form is too large: more than 4096 bytes.")
+	if n := len(large.Body); n > 10_000 {
+		t.Errorf("a form that is too large got a response of %d bytes, want at most 10,000", n)
+	}
+	page := browser.Post("/login?username=admin&password=password&remember=yes", nil)
+	page.MustBe(http.StatusBadRequest, "The username is missing.")
+}
+
+// A hash takes many milliseconds. A response without one takes microseconds.
+func TestUnknownUserGetsTheSameResponseForTheSameWork(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	start := time.Now()
+	page := browser.Post("/login", url.Values{"username": {"stranger"}, "password": {"password"}})
+	if took := time.Since(start); took < 5*time.Millisecond {
+		t.Errorf("got a response after %v, want at least 5ms, because a hash takes longer", took)
+	}
+	page.MustBe(http.StatusForbidden, "Invalid credentials")
+}
+
+// HMAC pads a short key with zero bytes, so both passwords would be the same key.
+func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
+	page := webtest.NewBrowser(t, site(t, memstore.New())).Post("/login", credentials("password\x00", ""))
+	if page.Status != http.StatusForbidden {
+		t.Errorf("the password and a zero byte: got status %d, want 403", page.Status)
+	}
+}
+
+func TestWrongLoginKeepsTheNameAndTheTick(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	page := browser.Post("/login", credentials("letmein", "yes"))
+	page.MustBe(http.StatusForbidden, "Invalid credentials")
+	if got := field(page, "username"); !strings.Contains(got, `value="admin"`) {
+		t.Errorf("want the name admin in the field username, got %s", got)
+	}
+	if got := field(page, "remember"); !strings.Contains(got, " checked") {
+		t.Errorf("want a tick in the box, got %s", got)
+	}
+	page.MustNotShow("letmein")
+	if got := page.Header.Get("Set-Cookie"); got != "" {
+		t.Errorf("got Set-Cookie: %s, want none", got)
+	}
+	for _, page := range []webtest.Page{browser.Post("/login", credentials("", "")), browser.Get("/login")} {
+		if got := field(page, "remember"); strings.Contains(got, " checked") {
+			t.Errorf("want no tick in the box, got %s", got)
+		}
+	}
+}
+
+// The box is not ticked.
+
+func TestUntickedLoginAsksTheBrowserForNoTime(t *testing.T) {
+	t.Parallel()
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	page := post(browser, "/login", strings.NewReader(unticked.Encode()))
+	mustSet(t, page, "Path=/; HttpOnly; SameSite=Lax")
+}
+
+func TestUntickedSessionEndsWithTheBrowser(t *testing.T) {
+	t.Parallel()
+	browser := loggedIn(t, memstore.New(), unticked)
+	browser.Get("/dashboard").MustShow("You are not remembered.")
+	browser.Restart()
+	browser.Get("/dashboard").MustBeAt("/login")
+}
+
+func TestAnyOtherValueThanYesIsNoTick(t *testing.T) {
+	t.Parallel()
+	form := credentials("password", "no")
+	form.Add("remember", "yes") // the server reads only the first value
+	loggedIn(t, memstore.New(), form).Get("/dashboard").MustShow("You are not remembered.")
+}
 
 // The box is ticked.
 
@@ -87,22 +198,19 @@ func TestTickedSessionOutlivesTheProgram(t *testing.T) {
 	browser.Get("/dashboard").MustShow("You are remembered.")
 }
 
-// The box is not ticked.
-
-func TestUntickedLoginAsksTheBrowserForNoTime(t *testing.T) {
+func TestPageSaysUntilWhenATickedSessionLasts(t *testing.T) {
 	t.Parallel()
-	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	page := post(browser, "/login", strings.NewReader(unticked.Encode()))
-	mustSet(t, page, "Path=/; HttpOnly; SameSite=Lax")
+	synctest.Test(t, func(t *testing.T) {
+		browser := loggedIn(t, memstore.New(), ticked)
+		browser.Get("/dashboard").MustShow(`<time datetime="2000-01-31T00:00:00Z">31 January 2000, 00:00:00 UTC</time>`)
+		time.Sleep(2 * day) // less than a tenth of the 30 days
+		browser.Get("/dashboard").MustShow(`datetime="2000-01-31T00:00:00Z"`)
+		time.Sleep(1 * day)
+		browser.Get("/dashboard").MustShow(`datetime="2000-02-03T00:00:00Z"`)
+	})
 }
 
-func TestUntickedSessionEndsWithTheBrowser(t *testing.T) {
-	t.Parallel()
-	browser := loggedIn(t, memstore.New(), unticked)
-	browser.Get("/dashboard").MustShow("You are not remembered.")
-	browser.Restart()
-	browser.Get("/dashboard").MustBeAt("/login")
-}
+// Thirty idle minutes.
 
 func TestUntickedSessionEndsAfterThirtyIdleMinutes(t *testing.T) {
 	t.Parallel()
@@ -153,46 +261,6 @@ func TestUseKeepsAnUntickedSession(t *testing.T) {
 	})
 }
 
-// One request begins at 00:10 and is saved at 00:25. Another begins and is saved at
-// 00:24. They run in two processes, because within one process the saves of a session
-// wait for each other.
-func TestSlowRequestDoesNotPutLastSeenBack(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		store := memstore.New()
-		browser := loggedIn(t, store, unticked)
-		time.Sleep(10 * time.Minute)
-		slow := webtest.NewBrowser(t, site(t, &slowStore{store, 15 * time.Minute}))
-		slow.SetCookie("remember", browser.Cookie("/", "remember"))
-		go slow.Get("/dashboard")
-		time.Sleep(14 * time.Minute)
-		browser.Get("/dashboard").MustShow(`datetime="2000-01-01T00:54:00Z"`)
-		time.Sleep(29 * time.Minute)
-		browser.Get("/dashboard").MustShow("You are not remembered.")
-	})
-}
-
-func TestAnyOtherValueThanYesIsNoTick(t *testing.T) {
-	t.Parallel()
-	form := credentials("password", "no")
-	form.Add("remember", "yes") // the server reads only the first value
-	loggedIn(t, memstore.New(), form).Get("/dashboard").MustShow("You are not remembered.")
-}
-
-// Either way.
-
-func TestPageSaysUntilWhenATickedSessionLasts(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		browser := loggedIn(t, memstore.New(), ticked)
-		browser.Get("/dashboard").MustShow(`<time datetime="2000-01-31T00:00:00Z">31 January 2000, 00:00:00 UTC</time>`)
-		time.Sleep(2 * day) // less than a tenth of the 30 days
-		browser.Get("/dashboard").MustShow(`datetime="2000-01-31T00:00:00Z"`)
-		time.Sleep(1 * day)
-		browser.Get("/dashboard").MustShow(`datetime="2000-02-03T00:00:00Z"`)
-	})
-}
-
 func TestPageSaysUntilWhenAnUntickedSessionLasts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -231,6 +299,42 @@ func TestLookingAgainSavesNothing(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// One request begins at 00:10 and is saved at 00:25. Another begins and is saved at
+// 00:24. They run in two processes, because within one process the saves of a session
+// wait for each other.
+func TestSlowRequestDoesNotPutLastSeenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New()
+		browser := loggedIn(t, store, unticked)
+		time.Sleep(10 * time.Minute)
+		slow := webtest.NewBrowser(t, site(t, &slowStore{store, 15 * time.Minute}))
+		slow.SetCookie("remember", browser.Cookie("/", "remember"))
+		go slow.Get("/dashboard")
+		time.Sleep(14 * time.Minute)
+		browser.Get("/dashboard").MustShow(`datetime="2000-01-01T00:54:00Z"`)
+		time.Sleep(29 * time.Minute)
+		browser.Get("/dashboard").MustShow("You are not remembered.")
+	})
+}
+
+// Logging out, and logging in again.
+
+func TestNothingIsShownAfterLogout(t *testing.T) {
+	t.Parallel()
+	browser := loggedIn(t, memstore.New(), unticked)
+	if got, want := browser.Get("/dashboard").Header.Get("Cache-Control"), "no-store"; got != want {
+		t.Errorf("got Cache-Control: %q, want %q", got, want)
+	}
+	browser.Post("/logout", nil).MustShow(`href="/forget.css"`)
+	if value := browser.Cookie("/", "remember"); value != "" {
+		t.Errorf("after logout: got the cookie %s, want none", value)
+	}
+	if got, want := browser.Get("/forget.css").Header.Get("Clear-Site-Data"), `"cache"`; got != want {
+		t.Errorf("got Clear-Site-Data: %s, want %s", got, want)
 	}
 }
 
@@ -277,6 +381,49 @@ func TestTickOfAStrangersSessionDoesNotCarryOver(t *testing.T) {
 	attacker.Get("/dashboard").MustBeAt("/login")
 }
 
+// Attackers, old cookies, and many visitors at the same time.
+
+func TestChangesTakeAPostFromThisSite(t *testing.T) {
+	t.Parallel()
+	browser := loggedIn(t, memstore.New(), unticked)
+	browser.Get("/logout").MustBe(http.StatusMethodNotAllowed, "")
+	for _, path := range []string{"/login", "/logout"} {
+		r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader(ticked.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		page := browser.Send(r)
+		if page.Status != http.StatusForbidden {
+			t.Errorf("%s from another site: got status %d, want 403", path, page.Status)
+		}
+		if got := page.Header.Get("Set-Cookie"); got != "" {
+			t.Errorf("%s from another site: got Set-Cookie: %s, want none", path, got)
+		}
+	}
+	browser.Get("/dashboard").MustShow("You are not remembered.")
+}
+
+func TestTypedHTMLStaysText(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	script := `"><script>alert(1)</script>`
+	for _, page := range []webtest.Page{
+		browser.Post("/login", url.Values{"username": {script}, "remember": {script}}),
+		browser.Get("/login?idle=" + url.QueryEscape(script)),
+	} {
+		page.MustNotShow("<script")
+	}
+}
+
+func TestForgedCookieSignsNoOneIn(t *testing.T) {
+	browser := webtest.NewBrowser(t, site(t, memstore.New()))
+	for _, value := range []string{
+		"eyJ1c2VybmFtZSI6ImFkbWluIn0.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w",
+		"UEVDTFRZNk1ZTjJJQjQzNzJFWVdNUDZUSzY.awNt4A.", "../../etc/passwd", "..", strings.Repeat("x", 5000),
+	} {
+		browser.SetCookie("remember", value)
+		browser.Get("/dashboard").MustBeAt("/login")
+	}
+}
+
 // An older release may have stored values of other types under the same names.
 func TestSessionOfAnotherShapeSignsNoOneIn(t *testing.T) {
 	username, lastSeen := session.Key[any]("username"), session.Key[any]("last_seen")
@@ -299,40 +446,6 @@ func TestSessionOfAnotherShapeSignsNoOneIn(t *testing.T) {
 		if path, _, _ := strings.Cut(page.Path, "?"); path != "/login" {
 			t.Errorf("%v: the browser is at %s, want /login", old, page.Path)
 		}
-	}
-}
-
-// The rest of a login.
-
-func TestDashboardWithoutSessionGoesToLogin(t *testing.T) {
-	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	for _, path := range []string{"/dashboard", "/"} {
-		page := browser.Get(path)
-		page.MustBeAt("/login")
-		page.MustNotShow(wasIdle)
-		if got := page.Header.Get("Set-Cookie"); got != "" {
-			t.Errorf("%s: got Set-Cookie: %s, want none", path, got)
-		}
-	}
-	browser.Get("/login").MustShow("The demo account is <b>admin</b>, its password is <b>password</b>.")
-}
-
-func TestForgedCookieSignsNoOneIn(t *testing.T) {
-	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	for _, value := range []string{
-		"eyJ1c2VybmFtZSI6ImFkbWluIn0.ZVPxAA.XdnW-1J1EHMZUV6IbZaEetEtEv38eHsAMncJ1LuF85w",
-		"UEVDTFRZNk1ZTjJJQjQzNzJFWVdNUDZUSzY.awNt4A.", "../../etc/passwd", "..", strings.Repeat("x", 5000),
-	} {
-		browser.SetCookie("remember", value)
-		browser.Get("/dashboard").MustBeAt("/login")
-	}
-}
-
-// HMAC pads a short key with zero bytes, so both passwords would be the same key.
-func TestPasswordWithZeroBytesIsAnother(t *testing.T) {
-	page := webtest.NewBrowser(t, site(t, memstore.New())).Post("/login", credentials("password\x00", ""))
-	if page.Status != http.StatusForbidden {
-		t.Errorf("the password and a zero byte: got status %d, want 403", page.Status)
 	}
 }
 
@@ -359,106 +472,6 @@ func TestTooManyLoginsAre503AtOnce(t *testing.T) {
 			t.Errorf("got Set-Cookie: %s, want none", got)
 		}
 	})
-}
-
-func TestWrongLoginKeepsTheNameAndTheTick(t *testing.T) {
-	t.Parallel()
-	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	page := browser.Post("/login", credentials("letmein", "yes"))
-	page.MustBe(http.StatusForbidden, "Invalid credentials")
-	page.MustBe(http.StatusForbidden, `value="admin"`)
-	page.MustBe(http.StatusForbidden, `value="yes" checked`)
-	page.MustNotShow("letmein")
-	if got := page.Header.Get("Set-Cookie"); got != "" {
-		t.Errorf("got Set-Cookie: %s, want none", got)
-	}
-	for _, page := range []webtest.Page{browser.Post("/login", credentials("", "")), browser.Get("/login")} {
-		page.MustNotShow("checked")
-	}
-}
-
-// A hash takes many milliseconds. A response without one takes microseconds.
-func TestUnknownUserGetsTheSameResponseForTheSameWork(t *testing.T) {
-	t.Parallel()
-	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	start := time.Now()
-	page := browser.Post("/login", url.Values{"username": {"stranger"}, "password": {"password"}})
-	if took := time.Since(start); took < 5*time.Millisecond {
-		t.Errorf("got a response after %v, want at least 5ms, because a hash takes longer", took)
-	}
-	page.MustBe(http.StatusForbidden, "Invalid credentials")
-}
-
-func TestBadFormGetsAClearResponse(t *testing.T) {
-	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	for body, want := range map[string]string{
-		"":                          "The username is missing.",
-		"password=x&remember=yes":   "The username is missing.",
-		"username=&password=x":      "The username is missing.",
-		"username=admin":            "The password is missing.",
-		"username=%00%ff&password=": "The password is missing.",
-		"username=%zz":              "The form is damaged.",
-	} {
-		t.Run(fmt.Sprintf("%.40q", body), func(t *testing.T) {
-			page := post(browser, "/login", strings.NewReader(body))
-			page.MustBe(http.StatusBadRequest, want)
-			if n := len(page.Body); n > 10_000 {
-				t.Errorf("got a response of %d bytes, want at most 10,000", n)
-			}
-		})
-	}
-	large := post(browser, "/login", strings.NewReader("username="+strings.Repeat("x", 1<<20)))
-	large.MustBe(http.StatusRequestEntityTooLarge, "The form is too large: more than 4096 bytes.")
-	if n := len(large.Body); n > 10_000 {
-		t.Errorf("a form that is too large got a response of %d bytes, want at most 10,000", n)
-	}
-	page := browser.Post("/login?username=admin&password=password&remember=yes", nil)
-	page.MustBe(http.StatusBadRequest, "The username is missing.")
-}
-
-func TestTypedHTMLStaysText(t *testing.T) {
-	browser := webtest.NewBrowser(t, site(t, memstore.New()))
-	script := `"><script>alert(1)</script>`
-	for _, page := range []webtest.Page{
-		browser.Post("/login", url.Values{"username": {script}, "remember": {script}}),
-		browser.Get("/login?idle=" + url.QueryEscape(script)),
-	} {
-		page.MustNotShow("<script")
-	}
-}
-
-func TestChangesTakeAPostFromThisSite(t *testing.T) {
-	t.Parallel()
-	browser := loggedIn(t, memstore.New(), unticked)
-	browser.Get("/logout").MustBe(http.StatusMethodNotAllowed, "")
-	for _, path := range []string{"/login", "/logout"} {
-		r := httptest.NewRequest("POST", webtest.Origin+path, strings.NewReader(ticked.Encode()))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Sec-Fetch-Site", "cross-site")
-		page := browser.Send(r)
-		if page.Status != http.StatusForbidden {
-			t.Errorf("%s from another site: got status %d, want 403", path, page.Status)
-		}
-		if got := page.Header.Get("Set-Cookie"); got != "" {
-			t.Errorf("%s from another site: got Set-Cookie: %s, want none", path, got)
-		}
-	}
-	browser.Get("/dashboard").MustShow("You are not remembered.")
-}
-
-func TestNothingIsShownAfterLogout(t *testing.T) {
-	t.Parallel()
-	browser := loggedIn(t, memstore.New(), unticked)
-	if got, want := browser.Get("/dashboard").Header.Get("Cache-Control"), "no-store"; got != want {
-		t.Errorf("got Cache-Control: %q, want %q", got, want)
-	}
-	browser.Post("/logout", nil).MustShow(`href="/forget.css"`)
-	if value := browser.Cookie("/", "remember"); value != "" {
-		t.Errorf("after logout: got the cookie %s, want none", value)
-	}
-	if got, want := browser.Get("/forget.css").Header.Get("Clear-Site-Data"), `"cache"`; got != want {
-		t.Errorf("got Clear-Site-Data: %s, want %s", got, want)
-	}
 }
 
 // Any number of clients can leave their response unread. They keep no turn.
@@ -583,6 +596,11 @@ type unread struct {
 func (w unread) Write(p []byte) (int, error) {
 	<-w.release
 	return len(p), nil
+}
+
+// field returns the tag of the page's field with this name.
+func field(page webtest.Page, name string) string {
+	return regexp.MustCompile(`<input[^>]* name="` + name + `"[^>]*>`).FindString(page.Body)
 }
 
 // mustSet wants these attributes in the page's Set-Cookie.

@@ -130,6 +130,10 @@ func (e exercise) begun() bool {
 // list shows how far the learner is in each exercise.
 func list(ctx context.Context, all []exercise, out io.Writer) error {
 	for _, e := range all {
+		if _, err := os.Stat(e.path(e.folder, "start")); err != nil {
+			fmt.Fprintf(out, "%-32s no starter yet: begin with %s/README.md\n", e.title, e.folder)
+			continue
+		}
 		if !e.begun() {
 			fmt.Fprintf(out, "%-32s not begun   go run ./exercises/next %d\n", e.title, e.number)
 			continue

@@ -57,13 +57,13 @@ func TestStepsOfAnExercise(t *testing.T) {
 	root := module(t)
 	run := func(args ...string) string { t.Helper(); return mustRun(t, root, "", args...) }
 
-	mustSay(t, run(), "Exercise 1 · Answer", "not begun   go run ./exercises/next 1", "Exercise 2 · Other")
+	mustSay(t, run(), "Exercise 1 · Answer", "not begun   go run ./exercises/next 1", "Exercise 2 · Other", "no starter yet: begin with exercises/2-other/README.md")
 	mustSay(t, run("1"), "_mine/1-answer is yours.", "exercises/1-answer/README.md", "_mine/1-answer/main.go", "go run ./exercises/next 1")
 	mustSay(t, run("1"),
 		"Exercise 1 · Answer   [##########----------] 1 of 2 tests pass",
 		"Next: Answer is forty two.", "Everything begins with a number.", "want 42, got 0",
 		"go test -run '^TestAnswerIsFortyTwo$' ./_mine/1-answer", "go run ./exercises/next 1 hint")
-	mustSay(t, run(), "1 of 2 tests pass", "not begun   go run ./exercises/next 2")
+	mustSay(t, run(), "1 of 2 tests pass")
 
 	write(t, root, "_mine/1-answer/main.go", strings.Replace(starter, "return 0", "return 142", 1))
 	mustSay(t, run("1"), "0 of 2", "Next: Answer is forty two.", "want 42, got 142")
