@@ -6,7 +6,7 @@
 //	go run ./exercises/next 2 hint     one more hint
 //	go run ./exercises/next 2 reset    begin exercise 2 again; it asks first
 //
-// Your folder for exercise 2 is _mine/2-remember-me. Git ignores it, and so does
+// Your folder for exercise 2 is _mine/2-remember-me. Git ignores it. It is no part of
 // go test ./..., because its name begins with an underscore. Run the command in any
 // folder of the repository.
 package main
