@@ -291,10 +291,16 @@ func TestTypesThatComeBackExactly(t *testing.T) {
 
 func TestTypesThatChange(t *testing.T) {
 	mustReturn(t, preferences{"dark", true, true}, `{"theme":"dark","notifications":true}`, preferences{"dark", true, false})
-	mustReturn(t, "\xff\xfe", `"\ufffd\ufffd"`, "\ufffd\ufffd")
 	mustReturn(t, any(1), `1`, any(1.0))
 	mustReturn(t, any(int64(bigOrder)), `9007199254740993`, any(float64(bigOrder-1)))
 	mustReturn(t, any([]string{"a"}), `["a"]`, any([]any{"a"}))
+
+	// Go 1.26 writes U+FFFD as an escape, and Go 1.27 as it is. Both read it back.
+	s, _ := newSessions(t, nil).Load(httptest.NewRequest("GET", "/", nil))
+	username.Set(s, "\xff\xfe")
+	if got, want := username.Get(s), "\ufffd\ufffd"; got != want {
+		t.Errorf("stored two bytes that are not UTF-8, got %q, want %q", got, want)
+	}
 
 	now := time.Now().UTC()
 	mustReturn(t, now, `"`+now.Format(time.RFC3339Nano)+`"`, now.Round(0)) // Round removes the monotonic clock
@@ -303,7 +309,6 @@ func TestTypesThatChange(t *testing.T) {
 func TestTypesThatAreRefused(t *testing.T) {
 	for _, refused := range []any{
 		math.NaN(), math.Inf(1), math.Inf(-1), make(chan int), func() {}, 1i, map[bool]string{true: "a"},
-		map[float64]string{0.5: "a"},
 		struct{ C chan int }{},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
