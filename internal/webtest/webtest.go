@@ -59,19 +59,20 @@ type Page struct {
 	t testing.TB
 }
 
-// MustShow wants status 200, and want in the body.
+// MustShow wants status 200, and want in the body or in the [Page.Text].
 func (p Page) MustShow(want string) {
 	p.t.Helper()
 	p.MustBe(http.StatusOK, want)
 }
 
-// MustBe wants a status, and want in the body.
+// MustBe wants a status, and want in the body or in the [Page.Text]. So a test can ask for
+// a sentence, whatever markup is in it.
 func (p Page) MustBe(status int, want string) {
 	p.t.Helper()
 	if p.Status != status {
 		p.t.Errorf("%s: got status %d, want %d\n%s", p.Path, p.Status, status, p.excerpt())
 	}
-	if !strings.Contains(p.Body, want) {
+	if !strings.Contains(p.Body, want) && !strings.Contains(p.Text(), want) {
 		p.t.Errorf("%s: want %.200q, and the page has no such text\n%s", p.Path, want, p.excerpt())
 	}
 }

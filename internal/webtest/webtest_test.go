@@ -100,6 +100,7 @@ func TestPageReportsWhatTheTestWants(t *testing.T) {
 		want []string // in the failure; none if it does not fail
 	}{
 		{"shown", func(p webtest.Page) { p.MustShow("<b>3</b>") }, nil},
+		{"shown, with markup in it", func(p webtest.Page) { p.MustShow("You have 3 items & more") }, nil},
 		{"not shown", func(p webtest.Page) { p.MustShow("4 items") }, []string{"4 items", "You have 3 items & more"}},
 		{"status", func(p webtest.Page) { p.MustBe(404, "3") }, []string{"got status 200", "want 404"}},
 		{"absent", func(p webtest.Page) { p.MustNotShow("4 items") }, nil},
