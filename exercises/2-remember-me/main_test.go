@@ -98,10 +98,10 @@ func TestWrongLoginKeepsTheNameAndTheTick(t *testing.T) {
 	browser := webtest.NewBrowser(t, testSite(t, memstore.New()))
 	page := browser.Post("/login", loginFields("letmein", "yes"))
 	page.MustBe(http.StatusForbidden, "Invalid credentials")
-	if got := field(page, "username"); !strings.Contains(got, `value="admin"`) {
+	if got := testField(page, "username"); !strings.Contains(got, `value="admin"`) {
 		t.Errorf("want the name admin in the field username, got %s", got)
 	}
-	if got := field(page, "remember"); !strings.Contains(got, " checked") {
+	if got := testField(page, "remember"); !strings.Contains(got, " checked") {
 		t.Errorf("want a tick in the box, got %s", got)
 	}
 	page.MustNotShow("letmein")
@@ -109,7 +109,7 @@ func TestWrongLoginKeepsTheNameAndTheTick(t *testing.T) {
 		t.Errorf("got Set-Cookie: %s, want none", got)
 	}
 	for _, page := range []webtest.Page{browser.Post("/login", loginFields("", "")), browser.Get("/login")} {
-		if got := field(page, "remember"); strings.Contains(got, " checked") {
+		if got := testField(page, "remember"); strings.Contains(got, " checked") {
 			t.Errorf("want no tick in the box, got %s", got)
 		}
 	}
@@ -604,8 +604,8 @@ func (w unreadResponse) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// field returns the tag of the page's field with this name.
-func field(page webtest.Page, name string) string {
+// testField returns the tag of the page's field with this name.
+func testField(page webtest.Page, name string) string {
 	return regexp.MustCompile(`<input[^>]* name="` + name + `"[^>]*>`).FindString(page.Body)
 }
 
