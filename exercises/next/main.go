@@ -24,34 +24,20 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"example.com/sessions/internal/course"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	root, err := findRoot()
+	root, err := course.Root()
 	if err == nil {
 		err = run(ctx, root, os.Args[1:], os.Stdin, os.Stdout)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "next:", err)
 		os.Exit(1)
-	}
-}
-
-// findRoot returns the root of the repository, which is the working directory or above it.
-func findRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if found, _ := filepath.Glob(filepath.Join(dir, "exercises", "1-*")); len(found) > 0 {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s must be in the repository, which has a folder exercises", start)
-		}
 	}
 }
 
@@ -122,15 +108,12 @@ func (e exercise) path(names ...string) string {
 	return filepath.Join(append([]string{e.root}, names...)...)
 }
 
-func (e exercise) begun() bool {
-	_, err := os.Stat(e.path(e.mine))
-	return err == nil
-}
+func (e exercise) begun() bool { return course.Begun(e.root, e.folder) }
 
 // list shows how far the learner is in each exercise.
 func list(ctx context.Context, all []exercise, out io.Writer) error {
 	for _, e := range all {
-		if _, err := os.Stat(e.path(e.folder, "start")); err != nil {
+		if !course.HasStarter(e.root, e.folder) {
 			fmt.Fprintf(out, "%-32s no starter yet: begin with %s/README.md\n", e.title, e.folder)
 			continue
 		}
@@ -138,50 +121,18 @@ func list(ctx context.Context, all []exercise, out io.Writer) error {
 			fmt.Fprintf(out, "%-32s not begun   go run ./exercises/next %d\n", e.title, e.number)
 			continue
 		}
-		result, err := e.test(ctx)
+		tests, _, err := e.test(ctx)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%-32s %s\n", e.title, result.progress())
+		fmt.Fprintf(out, "%-32s %s\n", e.title, progress(tests))
 	}
 	return nil
 }
 
 // begin copies the starter and the tests into the learner's folder.
-//
-// It copies into a folder beside it first, and then renames that folder. If it stops
-// halfway, the learner has no folder that is half full.
 func (e exercise) begin(out io.Writer) error {
-	if _, err := os.Stat(e.path(e.folder, "start")); err != nil {
-		return fmt.Errorf("%s has no starter: %w", e.folder, err)
-	}
-	if err := os.MkdirAll(e.path("_mine"), 0o755); err != nil {
-		return err
-	}
-	half, err := os.MkdirTemp(e.path("_mine"), "half-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(half)
-	for _, pattern := range []string{"start/*", "*_test.go"} {
-		files, err := filepath.Glob(e.path(e.folder, pattern))
-		if err != nil {
-			return err
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(half, filepath.Base(file)), text, 0o644); err != nil {
-				return err
-			}
-		}
-	}
-	if err := os.Chmod(half, 0o755); err != nil {
-		return err
-	}
-	if err := os.Rename(half, e.path(e.mine)); err != nil {
+	if err := course.Begin(e.root, e.folder); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, `%s
@@ -242,21 +193,45 @@ func (e exercise) hint(out io.Writer) error {
 	return os.WriteFile(e.path(e.mine, ".hints"), append(shown, '.'), 0o644)
 }
 
+// test runs the tests on the learner's folder. It returns them, and why the program does
+// not compile.
+func (e exercise) test(ctx context.Context) (tests []*course.Test, broken []string, err error) {
+	tests, err = course.ReadTests(e.path(e.mine))
+	if err != nil {
+		return nil, nil, err
+	}
+	broken, err = course.Run(ctx, e.root, e.mine, tests, func(*course.Test) {})
+	return tests, broken, err
+}
+
+// progress returns a bar and two numbers.
+func progress(tests []*course.Test) string {
+	passed := 0
+	for _, t := range tests {
+		if t.Passed {
+			passed++
+		}
+	}
+	const width = 20
+	full := passed * width / len(tests)
+	return fmt.Sprintf("[%s%s] %d of %d tests pass", strings.Repeat("#", full), strings.Repeat("-", width-full), passed, len(tests))
+}
+
 // next runs the tests, and shows the first one that does not pass.
 func (e exercise) next(ctx context.Context, out io.Writer) error {
-	result, err := e.test(ctx)
+	tests, broken, err := e.test(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s   %s\n\n", e.title, result.progress())
-	if len(result.broken) > 0 {
+	fmt.Fprintf(out, "%s   %s\n\n", e.title, progress(tests))
+	if len(broken) > 0 {
 		fmt.Fprintln(out, "It does not compile yet:")
-		for _, line := range result.broken[:min(5, len(result.broken))] {
+		for _, line := range broken[:min(5, len(broken))] {
 			fmt.Fprintln(out, " ", line)
 		}
 		return nil
 	}
-	t := result.first()
+	t := course.First(tests)
 	if t == nil {
 		fmt.Fprintf(out, "All tests pass: this exercise is done. Compare your program with %s/SOLUTION.md.\n", e.folder)
 		if following, err := filepath.Glob(e.path("exercises", strconv.Itoa(e.number+1)+"-*")); err == nil && len(following) > 0 {
@@ -264,13 +239,13 @@ func (e exercise) next(ctx context.Context, out io.Writer) error {
 		}
 		return nil
 	}
-	fmt.Fprintf(out, "Next: %s.\n", t.claim())
-	if t.why != "" {
-		fmt.Fprintln(out, " ", t.why)
+	fmt.Fprintf(out, "Next: %s.\n", t.Claim())
+	if t.Why != "" {
+		fmt.Fprintln(out, " ", t.Why)
 	}
-	for _, line := range t.failure() {
+	for _, line := range t.Failure() {
 		fmt.Fprintln(out, "   ", line)
 	}
-	fmt.Fprintf(out, "\nThis test alone:  go test -run '^%s$' ./%s\nA hint:           go run ./exercises/next %d hint\n", t.name, e.mine, e.number)
+	fmt.Fprintf(out, "\nThis test alone:  go test -run '^%s$' ./%s\nA hint:           go run ./exercises/next %d hint\n", t.Name, e.mine, e.number)
 	return nil
 }

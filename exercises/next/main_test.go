@@ -161,20 +161,6 @@ func answer() int {
 	}
 }
 
-func TestClaimIsTheNameInWords(t *testing.T) {
-	for name, want := range map[string]string{
-		"TestLogoutDeletesTheCookie": "Logout deletes the cookie",
-		"TestOddTextIsNoError":       "Odd text is no error",
-		"TestTypedHTMLStaysText":     "Typed HTML stays text",
-		"TestLongHeaderIs431":        "Long header is 431",
-		"TestLogoutTakesAPost":       "Logout takes a post",
-	} {
-		if got := (&test{name: name}).claim(); got != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
-	}
-}
-
 // module returns the root of a module with two exercises. The second has no starter.
 func module(t *testing.T) string {
 	t.Helper()
