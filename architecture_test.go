@@ -36,7 +36,7 @@ var mayImport = []struct {
 	{regexp.MustCompile(`^internal/session/\w+$`), regexp.MustCompile(`^internal/session$`)},
 	{regexp.MustCompile(`^internal/(web(test|driver)|course)$`), regexp.MustCompile(`^$`)},
 	{regexp.MustCompile(`^exercises/\d-[\w-]+/start$`), regexp.MustCompile(`^internal/session(/memstore)?$`)},
-	{regexp.MustCompile(`^(exercises/next|cmd/classroom)$`), regexp.MustCompile(`^internal/(course|session(/memstore)?)$`)},
+	{regexp.MustCompile(`^(exercises/next|cmd/classroom)$`), regexp.MustCompile(`^internal/(course|session)$`)},
 	{regexp.MustCompile(`^(lessons|exercises|cmd)/[\w-]+$`), regexp.MustCompile(`^internal/session(/(mem|file|sql|redis)store)?$`)},
 }
 

@@ -118,6 +118,16 @@ func (b *Browser) Tab() {
 	b.post("/actions", object{"actions": []object{{"type": "key", "id": "keyboard", "actions": press}}}, nil)
 }
 
+// InFrame makes the page in the frame that the XPath finds the current one, while do runs.
+func (b *Browser) InFrame(xpath string, do func()) {
+	b.t.Helper()
+	var found map[string]any
+	b.post("/element", object{"using": "xpath", "value": xpath}, &found)
+	b.post("/frame", object{"id": found}, nil)
+	do()
+	b.post("/frame", object{"id": nil}, nil)
+}
+
 // NewWindow opens a window and makes it the current one, until back is called.
 func (b *Browser) NewWindow() (back func()) {
 	b.t.Helper()

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// bench changes the visitor's real cookie. The classroom can do that, because cookies have
+// no port: the browser sends the cookie of the lesson to the classroom too, and takes a new
+// one from it.
+type bench struct {
+	mu      sync.Mutex
+	copied  string   // a value that the visitor took a copy of, or ""
+	waiting *verdict // until the next request says what the program does with the cookie
+}
+
+// verdict is what the program did after an action.
+type verdict struct {
+	Action string
+	Before string // the value, if the action changed one letter: it is marked
+	Letter string
+	Rest   string
+	After  string
+	Word   string // "accepted", "refused", or "" as long as no request has come
+	Reason string // of the log
+	Quote  quote
+
+	value string // what the next request brings; "" if it brings no cookie
+}
+
+// quote is a sentence of a lesson.
+type quote struct{ Text, Page string }
+
+// quotes explain the verdicts: the word, and whether the cookie has a session ID.
+var quotes = map[string]quote{
+	"edit":    {"The signature would have to match the new payload, and only someone who has the secret can make such a signature.", "lessons/01-counter"},
+	"replay":  {"The old cookie stays valid, because the server does not remember which cookies it has seen.", "lessons/05-cart"},
+	"ended":   {"the logout ends the record", "lessons/08-database"},
+	"secret":  {"the new process refuses your cookie, because the signature does not match.", "lessons/08-database"},
+	"reading": {"The signature prevents changes, not reading.", "lessons/01-counter"},
+}
+
+var (
+	errNoCookie = errors.New("your browser has no cookie of this lesson yet: click in the page first")
+	errNoCopy   = errors.New("there is no copy yet: take one first")
+	errHasID    = errors.New("this cookie has a session ID, so there are no values to edit in it")
+	errJSON     = errors.New("the values must be a JSON object, such as {\"visits\":999}")
+	errNoAction = errors.New("there is no such action")
+)
+
+// act does what a button of the bench says. It returns the cookie's new value, which is ""
+// to delete it.
+func (b *bench) act(action, value, values string) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if value == "" && action != "put" {
+		return "", errNoCookie
+	}
+	payload, signed, _ := strings.Cut(value, ".")
+	v := verdict{Action: action, After: value}
+	switch action {
+	case "edit":
+		var object map[string]json.RawMessage
+		var short bytes.Buffer
+		old, err := base64.RawURLEncoding.DecodeString(payload)
+		if err != nil || !json.Valid(old) {
+			return "", errHasID
+		}
+		if json.Unmarshal([]byte(values), &object) != nil || json.Compact(&short, []byte(values)) != nil {
+			return "", errJSON
+		}
+		v.After = base64.RawURLEncoding.EncodeToString(short.Bytes()) + "." + signed
+		v.Quote = quotes["edit"]
+	case "letter":
+		i := len(payload) / 2
+		letter := "A"
+		if value[i] == 'A' {
+			letter = "B"
+		}
+		v.Before, v.Letter, v.Rest = value[:i], letter, value[i+1:]
+		v.After = v.Before + v.Letter + v.Rest
+		v.Quote = quotes["edit"]
+	case "cut":
+		v.After, v.Quote = value[:strings.LastIndexByte(value, '.')+1], quotes["edit"]
+	case "copy":
+		b.copied = value
+		v.Word = "copied"
+	case "put":
+		if b.copied == "" {
+			return "", errNoCopy
+		}
+		v.After = b.copied
+	case "delete":
+		v.After = ""
+	case "same", "other":
+	default:
+		return "", errNoAction
+	}
+	v.value = v.After
+	b.waiting = &v
+	return v.After, nil
+}
+
+// judge returns the verdict, if this exchange is what an action waited for.
+func (b *bench) judge(x *exchange) *verdict {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	v := b.waiting
+	if v == nil || v.Word == "copied" || !x.IsPage || v.value == "" != (x.Brought == nil) || x.Brought != nil && x.Brought.Value != v.value {
+		return nil
+	}
+	b.waiting = nil
+	v.Word, v.Reason = "accepted", ""
+	if x.Refused {
+		v.Word, v.Reason = "refused", x.Reason
+	}
+	if x.Brought == nil {
+		v.Word = "forgotten"
+	}
+	switch {
+	case v.Action == "put" && x.Refused:
+		v.Quote = quotes["ended"]
+	case v.Action == "put":
+		v.Quote = quotes["replay"]
+	case v.Action == "other" && x.Refused:
+		v.Quote = quotes["secret"]
+	}
+	return v
+}
+
+// set makes the browser store this value. It keeps the attributes that the program gave
+// the cookie last, so that the cookie lasts as long as it did.
+func (w *wire) set(rw http.ResponseWriter, value string) {
+	w.mu.Lock()
+	c := http.Cookie{Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	if last := w.last["localhost"]; last != nil && last.MaxAge >= 0 {
+		c.Path, c.HttpOnly, c.SameSite, c.MaxAge = last.Path, last.HttpOnly, last.SameSite, last.MaxAge
+	}
+	c.Name, c.Value = w.name, value
+	w.mu.Unlock()
+	if value == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(rw, &c)
+}
