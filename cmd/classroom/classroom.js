@@ -8,6 +8,7 @@ const site = document.body.dataset.site;
 const frame = document.getElementById("frame");
 let current = "/"; // the page that the frame shows
 const maxShown = 200;
+const running = "The program is running.";
 
 const byID = id => document.getElementById(id);
 
@@ -51,10 +52,10 @@ function reload() {
 }
 
 // The state of the program: when it runs, the frame shows it.
-let shownState = "";
+let shownState = frame?.hasAttribute("src") ? running : "";
 function prepare() {
   const state = byID("state")?.dataset.state ?? "";
-  if (state !== shownState && state === "The program is running.") {
+  if (state !== shownState && state === running) {
     const button = byID("run")?.querySelector("button");
     if (button) button.hidden = true;
     reload();
@@ -63,7 +64,7 @@ function prepare() {
 }
 
 // The bench shows the cookie that the browser has now, unless the visitor is typing there.
-let timer;
+let timer, shownBench;
 function laterBench() {
   clearTimeout(timer);
   timer = setTimeout(showBench, 100);
@@ -75,7 +76,8 @@ async function showBench() {
   if (values && (document.activeElement === values || values.value !== values.defaultValue)) return;
   const response = await fetch("/bench?folder=" + encodeURIComponent(folder));
   if (!response.ok) return;
-  now.replaceChildren(parse(await response.text()));
+  const html = await response.text();
+  if (html !== shownBench) now.replaceChildren(parse((shownBench = html)));
 }
 
 // Forms that stay on the page. The answer goes into an element.
@@ -99,8 +101,10 @@ document.addEventListener("submit", async event => {
     else if (into && response.status !== 204) into.replaceChildren(answer);
     if (form.dataset.reload && response.ok) {
       byID("values")?.form.reset();
-      if (button.value !== "copy") reload();
-      laterBench();
+      if (button.value !== "copy") {
+        reload();
+        laterBench();
+      }
     }
   } catch {
     if (into) into.textContent = "The classroom does not answer. Does it still run?";

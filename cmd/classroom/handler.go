@@ -136,7 +136,7 @@ func (c *classroom) unitPage(w http.ResponseWriter, r *http.Request) {
 	v := view{Title: u.Title, Unit: u, Own: u.Folder == withOwnAddresses, Claims: c.claimsOf(u).view(), Working: c.workingFolder(u)}
 	v.Claims.Card = "count"
 	v.Begun, v.HasStarter = v.Working != u.Folder, course.HasStarter(c.root, u.Folder)
-	if l := c.now(); l != nil && l.unit == u {
+	if l := c.now(); l != nil && l.folder == v.Working {
 		v.Lesson = l
 	}
 	v.Sources = c.sources(v.Working)
@@ -395,7 +395,7 @@ func (c *classroom) begin(w http.ResponseWriter, r *http.Request, u unit) {
 		c.problem(w, http.StatusConflict, err.Error()+".")
 		return
 	}
-	http.Redirect(w, r, "/"+u.Folder, http.StatusSeeOther)
+	c.runUnit(w, r, u)
 }
 
 // benchView is what the bench shows.

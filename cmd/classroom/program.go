@@ -55,12 +55,18 @@ func (p *program) State() string {
 	return p.state
 }
 
+// Runs reports whether the program answers requests.
+func (p *program) Runs() bool { return p.State() == running }
+
 // Broken returns why the program does not compile, or nil.
 func (p *program) Broken() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.broken[:min(len(p.broken), 10)]
 }
+
+// running is the state of a program that answers requests.
+const running = "The program is running."
 
 // watched is how often the files are looked at.
 const watched = 300 * time.Millisecond
@@ -204,7 +210,7 @@ func (p *program) start(binary string) {
 		})
 	}()
 	if listens(ended, addr) {
-		p.tell(func() { p.state = "The program is running." })
+		p.tell(func() { p.state = running })
 	}
 }
 

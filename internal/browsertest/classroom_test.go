@@ -68,10 +68,17 @@ func (c classroom) shows(id string, texts ...string) {
 			}
 		}()
 		c.until(fmt.Sprintf("#%s shows %q", id, text), func() bool {
-			c.Script(&got, fmt.Sprintf("return document.getElementById(%q)?.innerText ?? ''", id))
+			got = c.element(id)
 			return strings.Contains(got, text)
 		})
 	}
+}
+
+// element returns the text of an element, or "".
+func (c classroom) element(id string) (text string) {
+	c.t.Helper()
+	c.Script(&text, fmt.Sprintf("return document.getElementById(%q)?.innerText ?? ''", id))
+	return text
 }
 
 func TestClassroomShowsTheCookieOfEachClick(t *testing.T) {
@@ -86,6 +93,7 @@ func TestClassroomShowsTheCookieOfEachClick(t *testing.T) {
 	// The bench: a changed cookie is refused, and a copy is accepted.
 	c.ClickHere("Take a copy")
 	c.shows("verdict", "Copied")
+	c.shows("bench-now", "The values in your cookie")
 	c.Browser.Type("//textarea", `{"cart":{"1":10}}`)
 	c.ClickHere("Edit the values, keep the signature")
 	c.shows("verdict", "Refused", "signature does not match", "only someone who has the secret")
@@ -93,4 +101,85 @@ func TestClassroomShowsTheCookieOfEachClick(t *testing.T) {
 	c.shows("verdict", "Accepted", "the server does not remember which cookies it has seen")
 	c.inSite(func(v visitor) { v.sees("View Cart (1)") })
 	c.looks("bench")
+}
+
+// change replaces a text in a file of the copy.
+func (c classroom) change(file, before, after string) {
+	c.t.Helper()
+	name := filepath.Join(c.root, file)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if !strings.Contains(string(text), before) {
+		c.t.Fatalf("%s has no text %q", file, before)
+	}
+	if err := os.WriteFile(name, []byte(strings.Replace(string(text), before, after, 1)), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func TestClassroomTellsTwoVisitorsApart(t *testing.T) {
+	t.Parallel()
+	c := openClassroom(t)
+	c.Go("/lessons/01-counter")
+	c.shows("wire", "GET / → 200", `{"visits":1}`)
+	_, port, _ := strings.Cut(c.addr, ":")
+	back := c.NewWindow()
+	c.Browser.Go("http://127.0.0.1:" + port)
+	c.sees("1")
+	back()
+	c.shows("wire", "127.0.0.1")
+	c.Browser.Click("//button[@id='reload']")
+	c.shows("wire", `{"visits":2}`)
+	if text := c.element("wire"); strings.Count(text, `{"visits":1}`) < 2 {
+		t.Errorf("the wire says %q, want that both visitors began with 1", text)
+	}
+}
+
+func TestClassroomTriesAnEditAndLeavesTheFilesAlone(t *testing.T) {
+	t.Parallel()
+	c := openClassroom(t)
+	c.Go("/lessons/05-cart")
+	before, err := os.ReadFile(filepath.Join(c.root, "lessons/05-cart/main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Browser.Click("(//button[.='Try'])[1]")
+	c.shows("try-0", "With this edit, a claim fails: Cart counts multiplies and adds up", "main_test.go:", "lessons/05-cart/main.go, line")
+	c.Browser.Click("//button[.='Run this test']")
+	c.shows("try-3", "The test fails, because the feature is not there yet.")
+	after, err := os.ReadFile(filepath.Join(c.root, "lessons/05-cart/main.go"))
+	if err != nil || string(after) != string(before) {
+		t.Errorf("main.go has changed, or %v, want it as it was", err)
+	}
+	c.ClickHere("Run the tests")
+	c.shows("count", "claims are proven.")
+}
+
+func TestClassroomStartsAChangedProgramAgain(t *testing.T) {
+	t.Parallel()
+	c := openClassroom(t)
+	c.Go("/lessons/01-counter")
+	c.inSite(func(v visitor) {
+		v.until("the page is there", func() bool { return strings.Contains(v.text(), "Visits") || strings.Contains(v.text(), "visit") })
+	})
+	c.change("lessons/01-counter/main.go", "func main() {", "func main() {\n\tundefined()\n")
+	c.shows("state", "does not compile", "main.go:", "undefined: undefined", "goes on")
+	c.change("lessons/01-counter/main.go", "\tundefined()\n", "\tlog.Print(\"changed by hand\")\n")
+	c.shows("state", "The program is running.")
+	c.shows("wire", "changed by hand")
+}
+
+func TestClassroomHelpsWithAnExercise(t *testing.T) {
+	t.Parallel()
+	c := openClassroom(t)
+	c.Go("/exercises/2-remember-me")
+	c.Click("Start the exercise")
+	c.sees("You work in _mine/2-remember-me")
+	c.shows("state", "The program is running.")
+	c.ClickHere("Run the tests")
+	c.shows("claims", "Next:", "Dashboard without session goes to login")
+	c.Log() // has an error, because the starter answers "not written yet" with 501
+	c.looks("exercise")
 }

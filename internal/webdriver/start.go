@@ -16,7 +16,13 @@ import (
 // the test.
 func Start(t testing.TB, ready string, command ...string) (line string) {
 	t.Helper()
-	home := t.TempDir()
+	// The path is short, because browsers make sockets in this directory, and the path of a
+	// socket has a maximum of about 100 bytes. That of t.TempDir has the name of the test.
+	home, err := os.MkdirTemp("", "home-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(home) })
 	shell := exec.Command("sh", append([]string{"-c", `"$@" 2>&1 & read end; kill -KILL $!; wait $!`, "sh"}, command...)...)
 	shell.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "XDG_CONFIG_HOME=", "TMPDIR="+home, "LANGUAGE=en_US")
 	input, _ := shell.StdinPipe() // neither pipe fails before the start
