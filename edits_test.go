@@ -1,80 +1,39 @@
 package sessions
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"example.com/sessions/internal/course"
 )
 
-// edit is a change that a README asks the reader to make by hand, as a diff.
-type edit struct{ before, after string }
-
-func parseEdit(diff string) edit {
-	var e edit
-	for line := range strings.Lines(diff) {
-		if line[0] != '+' {
-			e.before += line[1:]
-		}
-		if line[0] != '-' {
-			e.after += line[1:]
-		}
-	}
-	return e
-}
-
-// overlay is what some files are replaced by, for one run of the go command. The files on
-// the disk stay as they are.
+// overlay is what some files are replaced by, for one run of the go command.
 type overlay map[string]string
 
 // apply makes the edits in the file of the folder, or of internal/session, that has the
 // text to replace.
 func (o overlay) apply(t *testing.T, folder string, diffs ...string) {
 	t.Helper()
-	files := append(glob(t, folder+"/*.go"), glob(t, folder+"/*.html")...)
-	files = append(files, glob(t, "internal/session/*.go")...)
-edits:
 	for _, diff := range diffs {
-		e := parseEdit(diff)
-		for _, file := range files {
-			text, changed := o[file]
-			if !changed {
-				text = read(t, file)
-			}
-			if strings.Contains(text, e.before) {
-				o[file] = strings.Replace(text, e.before, e.after, 1)
-				continue edits
-			}
+		if _, _, err := course.Overlay(o).Apply(".", folder, course.ParseEdit(diff)); err != nil {
+			t.Fatalf("%s: %v\n%s", folder, err, diff)
 		}
-		t.Fatalf("%s: no file has the text that this diff replaces:\n%s", folder, diff)
 	}
 }
 
 // test runs one test of the folder with the replaced files. It returns the test's output.
 func (o overlay) test(t *testing.T, folder, name string) string {
 	t.Helper()
-	dir := t.TempDir()
-	var list struct{ Replace map[string]string }
-	list.Replace = make(map[string]string)
-	for file, text := range o {
-		path, err := filepath.Abs(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list.Replace[path] = filepath.Join(dir, strings.ReplaceAll(file, string(filepath.Separator), "_"))
-		if err := os.WriteFile(list.Replace[path], []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	data, err := json.Marshal(list)
+	root, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(config, data, 0o600); err != nil {
+	config, err := course.Overlay(o).Write(root, t.TempDir())
+	if err != nil {
 		t.Fatal(err)
 	}
 	output, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-overlay="+config, "-v", "-run=^"+name+"$", "./"+folder).CombinedOutput()
@@ -141,7 +100,7 @@ func TestGivenTestsFailFirstAndPassWithTheSolution(t *testing.T) {
 				t.Fatalf("there are %d given tests and %d parts of a solution, want 1 and at least 1", len(given), len(solution))
 			}
 			name := regexp.MustCompile(`func (Test\w+)\(`).FindStringSubmatch(given[0])[1]
-			tests := filepath.Join(filepath.Dir(page), "main_test.go")
+			tests := folder(page) + "/main_test.go"
 			without := overlay{tests: read(t, tests) + "\n" + given[0]}
 			if output := without.test(t, folder(page), name); !strings.Contains(output, "--- FAIL: "+name+" ") {
 				t.Errorf("without the solution the given test does not fail, want that it does:\n%s", output)
@@ -164,7 +123,7 @@ func TestStartersFailWithoutAPanic(t *testing.T) {
 			t.Parallel()
 			tests := make(overlay)
 			for _, file := range glob(t, filepath.Dir(dir)+"/*_test.go") {
-				tests[filepath.Join(dir, filepath.Base(file))] = read(t, file)
+				tests[dir+"/"+filepath.Base(file)] = read(t, file)
 			}
 			output := tests.test(t, dir, "Test.*")
 			passed, failed := strings.Count(output, "\n--- PASS: "), strings.Count(output, "\n--- FAIL: ")

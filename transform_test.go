@@ -24,7 +24,7 @@ func TestExercisesPassInOtherWordsAndOtherHTML(t *testing.T) {
 			task := strings.Join(strings.Fields(read(t, readme)), " ")
 			other := make(overlay)
 			for _, file := range glob(t, folder(readme)+"/*.html") {
-				other[file] = inOtherWords(read(t, file), task)
+				other[filepath.ToSlash(file)] = inOtherWords(read(t, file), task)
 			}
 			output := other.test(t, folder(readme), "Test.*")
 			if failed := regexp.MustCompile(`(?ms)^\s*--- FAIL: .*?^(=== |PASS|FAIL)`).FindAllString(output, -1); failed != nil || !strings.Contains(output, "\nok ") {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -147,21 +146,6 @@ func (c *claims) claim(t *course.Test) claim {
 // cardID returns the ID of a folder's card on the page of the course.
 func cardID(folder string) string { return "card-" + path.Base(folder) }
 
-// edit is a change that a guide asks the learner to make: it replaces a text of a file.
-type edit struct{ before, after string }
-
-func parseEdit(diff string) (e edit) {
-	for line := range strings.Lines(diff) {
-		if line[0] != '+' {
-			e.before += line[1:]
-		}
-		if line[0] != '-' {
-			e.after += line[1:]
-		}
-	}
-	return e
-}
-
 // trial is the result of an edit that was tried.
 type trial struct {
 	Claim      claim
@@ -183,35 +167,38 @@ func (c *classroom) try(ctx context.Context, folder, guide string, n int) (trial
 	block := blocks[n]
 	name := testName.FindString(block.before)
 	result := trial{Given: block.given}
-	var file, text string
+	overlay := make(course.Overlay)
 	if block.given {
 		name = testName.FindString(block.text)
-		file = folder + "/main_test.go"
-		old, err := c.read(file)
+		file := folder + "/main_test.go"
+		text, err := c.read(file)
 		if err != nil {
 			return trial{}, err
 		}
-		if text = old; !strings.Contains(old, "func "+name+"(") {
-			text += "\n" + block.text
+		if !strings.Contains(text, "func "+name+"(") {
+			overlay[file] = text + "\n" + block.text
 		}
 	} else {
-		var line int
-		var err error
-		if file, text, line, err = c.edited(folder, parseEdit(block.text)); err != nil {
+		file, line, err := overlay.Apply(c.root, folder, course.ParseEdit(block.text))
+		if err != nil {
 			return trial{}, err
 		}
 		result.File, result.Link = fmt.Sprintf("%s, line %d", file, line), fmt.Sprintf("/source/%s#L%d", file, line)
 	}
-	overlay, err := writeOverlay(c.dir, filepath.Join(c.root, filepath.FromSlash(file)), text)
+	dir, err := os.MkdirTemp(c.dir, "try-*")
 	if err != nil {
 		return trial{}, err
 	}
-	defer os.RemoveAll(filepath.Dir(overlay))
+	defer os.RemoveAll(dir)
+	config, err := overlay.Write(c.root, dir)
+	if err != nil {
+		return trial{}, err
+	}
 	test := &course.Test{Name: name, File: "main_test.go"}
 	// Some edits break a test of many requests at the same time, which can pass by luck.
 	for run := 0; run < 5 && !test.Failed; run++ {
 		*test = course.Test{Name: name, File: "main_test.go"}
-		result.Broken, err = course.Run(ctx, c.root, folder, []*course.Test{test}, func(*course.Test) {}, "-vet=off", "-run=^"+name+"$", "-overlay="+overlay)
+		result.Broken, err = course.Run(ctx, c.root, folder, []*course.Test{test}, func(*course.Test) {}, "-vet=off", "-run=^"+name+"$", "-overlay="+config)
 		if err != nil || block.given || len(result.Broken) > 0 {
 			break
 		}
@@ -238,42 +225,6 @@ func tryBlocks(guide string) (found []tryBlock) {
 		}
 	}
 	return found
-}
-
-// edited returns the file of the folder, or of internal/session, that has the text to
-// replace, with its new text, and the line.
-func (c *classroom) edited(folder string, e edit) (file, text string, line int, err error) {
-	for _, pattern := range []string{folder + "/*.go", folder + "/*.html", "internal/session/*.go"} {
-		files, err := filepath.Glob(filepath.Join(c.root, filepath.FromSlash(pattern)))
-		if err != nil {
-			return "", "", 0, err
-		}
-		for _, name := range files {
-			file := path.Join(path.Dir(pattern), filepath.Base(name))
-			text, err := c.read(file)
-			if err != nil {
-				return "", "", 0, err
-			}
-			if before, _, found := strings.Cut(text, e.before); found {
-				return file, strings.Replace(text, e.before, e.after, 1), 1 + strings.Count(before, "\n"), nil
-			}
-		}
-	}
-	return "", "", 0, errors.New("no file has the text that this edit replaces: your files differ from the guide. Undo your edit first")
-}
-
-// writeOverlay writes the text that replaces a file for one run of the go command.
-func writeOverlay(dir, file, text string) (config string, err error) {
-	if dir, err = os.MkdirTemp(dir, "try-*"); err != nil {
-		return "", err
-	}
-	changed := filepath.Join(dir, filepath.Base(file))
-	data, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
-	if err != nil {
-		return "", err
-	}
-	config = filepath.Join(dir, "overlay.json")
-	return config, errors.Join(os.WriteFile(changed, []byte(text), 0o600), os.WriteFile(config, data, 0o600))
 }
 
 // tryButton returns the form that tries the block number n of a guide.

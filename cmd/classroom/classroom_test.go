@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"html"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/sessions/internal/course"
+)
+
+// The test binary stands for the classroom, which starts itself for each program.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "child" {
+		os.Exit(runUntilInputEnds(os.Args[2:]))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "classroom" {
+		fmt.Fprintln(os.Stderr, run(context.Background(), os.Args[2:], os.Stderr))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// open returns a classroom of this repository, and its site.
+func open(t *testing.T) (*classroom, http.Handler) {
+	t.Helper()
+	root, err := course.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newClassroom(t.Context(), root, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	return c, c.handler()
+}
+
+// get returns the response to a GET for a path, from a browser at localhost.
+func get(site http.Handler, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	site.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost:8000"+path, nil))
+	return w
+}
+
+// post returns the response to a form, and sends these headers with it.
+func post(site http.Handler, path, form string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("POST", "http://localhost:8000"+path, strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	site.ServeHTTP(w, r)
+	return w
+}
+
+var link = regexp.MustCompile(`(?:href|src|action)="([^"]*)"`)
+
+// Each link of each page leads to a page, and each part of a page is there.
+func TestEveryLinkLeadsToAPage(t *testing.T) {
+	_, site := open(t)
+	seen, bodies := map[string]bool{"/": true}, make(map[string]string)
+	for paths := []string{"/"}; len(paths) > 0; paths = paths[1:] {
+		page, fragment, _ := strings.Cut(paths[0], "#")
+		if bodies[page] == "" {
+			w := get(site, page)
+			if w.Code != http.StatusOK {
+				t.Errorf("%s: got status %d, want 200", page, w.Code)
+			}
+			bodies[page] = w.Body.String()
+		}
+		if fragment != "" && !strings.Contains(bodies[page], `id="`+fragment+`"`) {
+			t.Errorf("%s has no part %s, want one", page, fragment)
+		}
+		for _, found := range link.FindAllStringSubmatch(bodies[page], -1) {
+			address := html.UnescapeString(found[1])
+			if strings.HasPrefix(address, "#") {
+				address = page + address
+			}
+			isForm := strings.HasPrefix(found[0], "action")
+			// In a source file, each line is a link to itself.
+			if !seen[address] && strings.HasPrefix(address, "/") && !isForm && !strings.HasPrefix(found[1], "#L") {
+				seen[address] = true
+				paths = append(paths, address)
+			}
+		}
+	}
+	if len(bodies) < 100 {
+		t.Errorf("found %d pages, want at least 100", len(bodies))
+	}
+}
+
+func TestOnlyThisMachineUsesTheClassroom(t *testing.T) {
+	for _, addr := range []string{":8000", "0.0.0.0:8000", "192.168.1.2:8000", "example.com:8000", "localhost.example.com:8000"} {
+		for _, name := range []string{"-addr", "-site"} {
+			if err := run(t.Context(), []string{name, addr}, io.Discard); err == nil || !strings.Contains(err.Error(), "of this machine") {
+				t.Errorf("%s %s: got %v, want an error", name, addr, err)
+			}
+		}
+	}
+	_, site := open(t)
+	for _, host := range []string{"evil.example", "evil.example:8000", "localhost.evil.example:8000", "127.0.0.1.evil.example", ""} {
+		r := httptest.NewRequest("GET", "http://localhost:8000/", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		if site.ServeHTTP(w, r); w.Code != http.StatusForbidden {
+			t.Errorf("the host %q: got status %d, want 403", host, w.Code)
+		}
+	}
+	r := httptest.NewRequest("GET", "http://127.0.0.1:8000/lessons/05-cart", nil)
+	w := httptest.NewRecorder()
+	site.ServeHTTP(w, r)
+	if got := w.Header().Get("Location"); got != "http://localhost:8000/lessons/05-cart" {
+		t.Errorf("at 127.0.0.1: got Location %q, want the page at localhost, whose cookies the bench changes", got)
+	}
+}
+
+// The page of a lesson is of the same site as the classroom, but of another origin.
+func TestNoOtherOriginMayPost(t *testing.T) {
+	c, site := open(t)
+	for _, path := range []string{"/run", "/restart", "/claims", "/all", "/try", "/begin", "/bench"} {
+		for _, from := range [][]string{
+			{"Sec-Fetch-Site", "same-site"}, {"Sec-Fetch-Site", "cross-site"},
+			{"Origin", "http://localhost:8080"}, {"Origin", "https://evil.example"}, {"Origin", "null"},
+		} {
+			if w := post(site, path, "folder=lessons/05-cart", from...); w.Code != http.StatusForbidden {
+				t.Errorf("%s with %v: got status %d, want 403", path, from, w.Code)
+			}
+		}
+	}
+	if c.now() != nil {
+		t.Error("a program runs, want none")
+	}
+}
+
+func TestNoPathLeavesTheCourse(t *testing.T) {
+	c, site := open(t)
+	outside := filepath.Join(t.TempDir(), "secret.go")
+	if err := os.WriteFile(outside, []byte("package secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{
+		"/source/../../etc/passwd", "/source/%2e%2e/%2e%2e/etc/passwd", "/source/.git/config", "/source/go.mod/",
+		"/source/lessons/..%2f..%2f..%2fetc%2fpasswd", "/source/" + url.PathEscape(outside), "/source/lessons/05-cart/%2e%2e/%2e%2e/.git/HEAD",
+		"/read/..%2fshared.md", "/read/.ci/run", "/files/lessons/05-cart/main.go", "/source/lessons/05-cart/x.secret",
+		"/lessons/none", "/exercises/next", "/lessons/05-cart/main.go", "/source/lessons%5c..%5cgo.mod", "/source/", "/read/", "/files/",
+	} {
+		w := get(site, path)
+		for w.Code == http.StatusMovedPermanently || w.Code == http.StatusTemporaryRedirect {
+			w = get(site, w.Header().Get("Location"))
+		}
+		if w.Code != http.StatusNotFound {
+			t.Errorf("%s: got status %d, want 404", path, w.Code)
+		}
+	}
+	for _, path := range []string{"/run", "/restart", "/claims", "/try", "/begin"} {
+		for _, folder := range []string{"", "cmd/classroom", "../main", "lessons/05-cart/../../cmd/cookie", "/etc"} {
+			if w := post(site, path, url.Values{"folder": {folder}}.Encode()); w.Code != http.StatusNotFound {
+				t.Errorf("%s of %q: got status %d, want 404", path, folder, w.Code)
+			}
+		}
+	}
+	if c.now() != nil {
+		t.Error("a program runs, want none")
+	}
+}
+
+func TestPagesAllowNoScriptButTheirOwn(t *testing.T) {
+	_, site := open(t)
+	for _, path := range []string{"/", "/lessons/05-cart", "/source/lessons/05-cart/main.go", "/nothing"} {
+		w := get(site, path)
+		for name, want := range map[string]string{
+			"Content-Security-Policy": "script-src 'self';", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+		} {
+			if got := w.Header().Get(name); !strings.Contains(got, want) {
+				t.Errorf("%s: got %s: %q, want %q in it", path, name, got, want)
+			}
+		}
+		if strings.Contains(w.Body.String(), "<style") || regexp.MustCompile(`<script(?: [^>]*)?>[^<]|\son\w+="`).MatchString(w.Body.String()) {
+			t.Errorf("%s has a style or a script in the page, want none", path)
+		}
+	}
+	if got := get(site, "/files/lessons/05-cart/race.svg").Header().Get("Content-Security-Policy"); !strings.Contains(got, "sandbox") {
+		t.Errorf("a drawing: got the policy %q, want a sandbox", got)
+	}
+}
+
+// A lesson's program ends with the classroom, even if the classroom is killed.
+func TestProgramEndsWhenTheClassroomIsKilled(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a Unix signal is needed")
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, err := freeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	command := exec.Command(os.Args[0], "classroom", "-addr", addr, "-site", site)
+	command.Stderr = &out
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if !listens(nil, addr) {
+		t.Fatal("the classroom does not listen")
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	started, err := http.PostForm("http://localhost:"+port+"/run", url.Values{"folder": {"lessons/01-counter"}})
+	if err != nil || started.StatusCode != http.StatusOK {
+		t.Fatalf("to run a lesson: got %v, %v, want status 200", started, err)
+	}
+	// The log of the program says where it listens.
+	var program string
+	for deadline := time.Now().Add(time.Minute); program == ""; {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		r, _ := http.NewRequestWithContext(ctx, "GET", "http://localhost:"+port+"/events?folder=lessons/01-counter", nil)
+		if events, err := http.DefaultClient.Do(r); err == nil {
+			text, _ := io.ReadAll(events.Body)
+			if found := regexp.MustCompile(`listening on http://([\d.:]+)`).FindSubmatch(text); found != nil {
+				program = string(found[1])
+			}
+		}
+		cancel()
+		if time.Now().After(deadline) {
+			t.Fatal("a minute later, the program does not listen")
+		}
+	}
+	if err := command.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	command.Wait()
+	for deadline := time.Now().Add(time.Minute); ; {
+		conn, err := net.Dial("tcp", program)
+		if err != nil {
+			break
+		}
+		conn.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("a minute after the classroom was killed, its program still listens")
+		}
+	}
+}
