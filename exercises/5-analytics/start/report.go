@@ -2,8 +2,8 @@ package main
 
 import "time"
 
-// The starter has this file, to the letter. It has the data of the report's page, and
-// nothing that counts.
+// This file is a part of the task: the data that the template of the report needs. Nothing
+// in it counts.
 
 const (
 	maxSteps = 10  // maximum number of steps in the report's list
