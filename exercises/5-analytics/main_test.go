@@ -583,6 +583,8 @@ func TestButtonsTakeAPostFromThisSite(t *testing.T) {
 
 // Many visitors, many tabs.
 
+// Go stops the whole program with a fatal error if two requests use a map at the same time
+// without a lock.
 func TestCountsAreExactUnder64ConcurrentVisitors(t *testing.T) {
 	handler := testSite(t)
 	const visitors, rounds = 64, 10
