@@ -229,29 +229,11 @@ func (b *books) views(p page) int {
 	return n
 }
 
-// class is a range of numbers. It ends where the next class begins.
-type class struct {
-	name string
-	from int
-}
-
-var lengthClasses = [...]class{ // in seconds
-	{"Under 1 minute", 0}, {"1 to 5 minutes", 60}, {"5 to 15 minutes", 5 * 60},
-	{"15 to 60 minutes", 15 * 60}, {"1 hour and more", 60 * 60},
-}
-
-var depthClasses = [...]class{ // in views
-	{"1 page", 0}, {"2 or 3 pages", 2}, {"4 to 6 pages", 4},
-	{"7 to 12 pages", 7}, {"13 to 50 pages", 13}, {"Over 50 pages", 51},
-}
-
 // classOf returns the index of the class that contains n.
 func classOf(classes []class, n int) int {
-	place := 0
-	for i, c := range classes {
-		if n >= c.from {
-			place = i
-		}
+	i := len(classes) - 1
+	for i > 0 && n < classes[i].From {
+		i--
 	}
-	return place
+	return i
 }

@@ -7,7 +7,8 @@
 // report. The page "What this site remembers" shows the data about you, and has the
 // buttons with which you can delete it.
 //
-// The counting is in ledger.go. The numbers of the report are in report.go.
+// The counting is in ledger.go. The report's data is in report.go, and numbers.go computes
+// it.
 package main
 
 import (
@@ -70,7 +71,7 @@ func main() {
 	server := &http.Server{
 		Handler:           newHandler(sessions, *limit),
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second, // of a whole request: a body that never comes keeps no connection
+		ReadTimeout:       10 * time.Second, // of a whole request: no body can hold a connection for longer
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 	}
@@ -135,8 +136,10 @@ func isView(r *http.Request) bool {
 // browser counts as a visitor.
 var robots = []string{"bot", "crawl", "spider", "slurp", "preview", "externalhit"}
 
+// isRobot reports whether a User-Agent has a robot's word. Cubot is a maker of phones, and
+// the browsers on them name it.
 func isRobot(userAgent string) bool {
-	userAgent = strings.ToLower(userAgent)
+	userAgent = strings.ReplaceAll(strings.ToLower(userAgent), "cubot", "")
 	for _, word := range robots {
 		if strings.Contains(userAgent, word) {
 			return true
@@ -193,7 +196,6 @@ func (t tracker) privacy(w http.ResponseWriter, r *http.Request) {
 		"Path":     v.path,
 		"Ends":     v.last.Add(idleTimeout),
 		"MaxPath":  maxPath,
-		"Idle":     idleTimeout.Minutes(),
 	})
 }
 
@@ -230,7 +232,10 @@ func (t tracker) optIn(w http.ResponseWriter, r *http.Request) {
 var files embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"site": func() any { return site },
+	"site":          func() any { return site },
+	"lengthClasses": func() any { return lengthClasses },
+	"depthClasses":  func() any { return depthClasses },
+	"times":         func(a, b int) int { return a * b },
 }).ParseFS(files, "*"))
 
 func show(w http.ResponseWriter, status int, name string, data any) {

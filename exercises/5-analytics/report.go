@@ -1,89 +1,57 @@
 package main
 
-import (
-	"cmp"
-	"fmt"
-	"slices"
-	"time"
-)
+import "time"
+
+// This file is a part of the task: the data that the template of the report needs. Nothing
+// in it counts.
 
 const (
 	maxSteps = 10  // maximum number of steps in the report's list
 	barWidth = 200 // of the longest bar, in the chart's units
-	barStep  = 30  // from one bar to the next
 )
 
-// report is the data for the report's page.
+// report is the data of the report's page. The template "report" shows it. An open session
+// is in all numbers, as if it had ended with its latest view.
 type report struct {
-	Since              time.Time
-	Sessions, Views    int
-	Open, Limit, Early int
-	Length, Depth      string // averages
-	Pages              []pageRow
-	Steps              []row // the commonest first
-	AllSteps           int
-	Lengths, Depths    []row
-	ChartHeight        int
+	Since    time.Time     // when the program started
+	Views    int           // of all pages together
+	Sessions int           // those that are open, and those that have ended
+	Open     int           // sessions that are open
+	Limit    int           // maximum number of open sessions
+	Early    int           // sessions that ended early, because there were too many
+	Length   time.Duration // average length of a session, in whole seconds
+	Depth    float64       // average number of views in a session
+
+	Pages    [len(site)]pageCounts // in the order of site
+	Steps    []stepCount           // the most common steps, and the most common one first
+	AllSteps int                   // all steps, also those that are not in the list
+
+	Lengths [len(lengthClasses)]int // sessions in each class
+	Depths  [len(depthClasses)]int  // sessions in each class
 }
 
-type row struct {
-	Name  string
-	Count int
+// pageCounts has the numbers of a page, and how wide its bar is in the chart.
+type pageCounts struct{ Views, Entries, Exits, Bar int }
+
+// stepCount says how often visitors went from one page to another. From and To are names
+// of pages, such as Home.
+type stepCount struct {
+	From, To string
+	Count    int
 }
 
-// pageRow is a page's row in the table, and its bar in the chart.
-type pageRow struct {
-	Name                  string
-	Views, Entries, Exits int
-	Y, Width              int // of the bar, in the chart's units
+// class is a range of numbers. It ends where the next class begins.
+type class struct {
+	Name string
+	From int
 }
 
-func newReport(t totals) report {
-	r := report{
-		Since: t.since.UTC(), Sessions: t.visits, Open: t.open, Limit: t.limit, Early: t.early,
-		Lengths: rows(lengthClasses[:], t.lengths[:]), Depths: rows(depthClasses[:], t.depths[:]),
-		ChartHeight: len(site) * barStep,
-	}
-	most := 0
-	for p := range page(len(site)) {
-		most = max(most, t.views(p))
-	}
-	for p := range page(len(site)) {
-		views := t.views(p)
-		r.Views += views
-		bar := views * barWidth / max(most, 1)
-		r.Pages = append(r.Pages, pageRow{
-			Name: p.String(), Views: views, Entries: t.entries[p], Exits: t.exits[p],
-			Y: int(p) * barStep, Width: bar,
-		})
-	}
-	r.Steps = commonest(&t.steps)
-	r.AllSteps = r.Views - r.Sessions
-	visits := max(t.visits, 1)
-	r.Length = (time.Duration(t.seconds/int64(visits)) * time.Second).String()
-	r.Depth = fmt.Sprintf("%.1f pages", float64(r.Views)/float64(visits))
-	return r
+var lengthClasses = [...]class{ // in seconds
+	{"Under 1 minute", 0}, {"1 to 5 minutes", 60}, {"5 to 15 minutes", 5 * 60},
+	{"15 to 60 minutes", 15 * 60}, {"1 hour and more", 60 * 60},
 }
 
-func rows(classes []class, counts []int) []row {
-	var all []row
-	for i, c := range classes {
-		all = append(all, row{c.name, counts[i]})
-	}
-	return all
-}
-
-// commonest returns the most common steps. Steps with the same count are in the order of
-// their pages in site.
-func commonest(counts *steps) []row {
-	var all []row
-	for from := range page(len(site)) {
-		for to, n := range counts[from] {
-			if n > 0 {
-				all = append(all, row{fmt.Sprintf("%v → %v", from, page(to)), n})
-			}
-		}
-	}
-	slices.SortStableFunc(all, func(a, b row) int { return cmp.Compare(b.Count, a.Count) })
-	return all[:min(maxSteps, len(all))]
+var depthClasses = [...]class{ // in views
+	{"1 page", 1}, {"2 or 3 pages", 2}, {"4 to 6 pages", 4},
+	{"7 to 12 pages", 7}, {"13 to 50 pages", 13}, {"Over 50 pages", 51},
 }
