@@ -161,7 +161,7 @@ func (c *classroom) render(file string) (template.HTML, error) {
 	tests := make(map[string]string)
 	if u, ok := c.unit(folder); ok {
 		for _, shown := range c.claimsOf(u).view().Claims {
-			tests[shown.Name] = "#" + shown.ID
+			tests[shown.Name] = "/" + folder + "#" + shown.ID
 		}
 	}
 	tried := 0
@@ -202,12 +202,12 @@ func (c *classroom) link(folder, target string) string {
 }
 
 // mayRead matches the folders whose files the classroom shows.
-var mayRead = regexp.MustCompile(`^(lessons|exercises|_mine|internal|cmd|docs)(/[\w.-]+)+$|^[A-Z]+(\.md)?$`)
+var mayRead = regexp.MustCompile(`^(lessons|exercises|_mine|internal|cmd|docs)(/[\w.-]+)+$|^[\w-]+(\.md|_test\.go)?$`)
 
 // file returns the text of the file that a request names.
 func (c *classroom) file(r *http.Request, extensions ...string) (name, text string, ok bool) {
 	name = r.PathValue("file")
-	if !mayRead.MatchString(name) || !slices.Contains(extensions, path.Ext(name)) {
+	if !fs.ValidPath(name) || !mayRead.MatchString(name) || !slices.Contains(extensions, path.Ext(name)) {
 		return "", "", false
 	}
 	text, err := c.read(name)
@@ -232,13 +232,13 @@ func (c *classroom) readPage(w http.ResponseWriter, r *http.Request) {
 // sourcePage shows a source file with its comments beside the code, or the files of a
 // folder.
 func (c *classroom) sourcePage(w http.ResponseWriter, r *http.Request) {
-	if folder := strings.TrimSuffix(r.PathValue("file"), "/"); mayRead.MatchString(folder) {
+	if folder := strings.TrimSuffix(r.PathValue("file"), "/"); fs.ValidPath(folder) && mayRead.MatchString(folder) {
 		if files := c.sources(folder); len(files) > 0 {
 			c.page(w, http.StatusOK, "folder", view{Title: folder, File: folder, Files: files})
 			return
 		}
 	}
-	name, text, ok := c.file(r, ".go", ".html", ".css", ".js", "")
+	name, text, ok := c.file(r, ".go", ".html", ".css", ".js", ".md", "")
 	if !ok {
 		c.notFound(w)
 		return
@@ -277,6 +277,8 @@ func (c *classroom) sources(folder string) []string {
 			return 1 << 30
 		case strings.HasPrefix(file, "internal/session/") && at >= 0:
 			return at
+		case path.Ext(file) == ".md":
+			return 1<<30 + 1
 		case path.Base(file) == "main.go":
 			return 1 << 28
 		}
@@ -286,7 +288,7 @@ func (c *classroom) sources(folder string) []string {
 	found, _ := fs.ReadDir(c.files.FS(), folder)
 	for _, entry := range found {
 		if !entry.IsDir() && isSource(entry.Name()) {
-			files = append(files, folder+"/"+entry.Name())
+			files = append(files, path.Join(folder, entry.Name()))
 		}
 	}
 	slices.SortStableFunc(files, func(a, b string) int { return rank(a) - rank(b) })

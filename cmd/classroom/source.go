@@ -293,7 +293,7 @@ func plainLines(text string) []part {
 // isSource reports whether a file is one that the learner reads.
 func isSource(file string) bool {
 	switch path.Ext(file) {
-	case ".go", ".html", ".css", ".js":
+	case ".go", ".html", ".css", ".js", ".md":
 		return true
 	}
 	return false
