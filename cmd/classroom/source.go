@@ -256,7 +256,7 @@ func numbered(lines []string, begin, end int) template.HTML {
 	}
 	var out strings.Builder
 	for i := begin; i < end; i++ {
-		fmt.Fprintf(&out, "<a class=\"line\" id=\"L%d\" href=\"#L%[1]d\">%4[1]d</a>  %s\n", i, lines[i-1])
+		fmt.Fprintf(&out, "<span class=\"line\" id=\"L%d\">%5[1]d   </span>%s\n", i, lines[i-1])
 	}
 	return template.HTML(out.String())
 }

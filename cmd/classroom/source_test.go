@@ -38,7 +38,7 @@ func TestSourcePageHasEveryLine(t *testing.T) {
 					continue // a comment is text, whose lines are broken elsewhere
 				}
 				checked++
-				if !strings.Contains(shown, "  "+line+"\n") {
+				if !strings.Contains(shown, "   "+line+"\n") {
 					t.Errorf("%s:%d is not on the page: %s", file, i+1, line)
 				}
 			}

@@ -183,3 +183,89 @@ func TestClassroomHelpsWithAnExercise(t *testing.T) {
 	c.Log() // has an error, because the starter answers "not written yet" with 501
 	c.looks("exercise")
 }
+
+// Each lesson and exercise runs in the classroom, one after the other.
+func TestClassroomRunsEveryProgram(t *testing.T) {
+	if !isWanted("cmd/classroom") {
+		t.Skip("set BROWSER=full to run every program in the classroom")
+	}
+	t.Parallel()
+	c := openClassroom(t)
+	c.Go("/")
+	c.looks("course")
+	var links []string
+	c.Script(&links, "return [...document.querySelectorAll('.cards a')].map(a => a.getAttribute('href'))")
+	if len(links) != 13 {
+		t.Fatalf("the course has %d programs, want 13", len(links))
+	}
+	for _, link := range links {
+		c.Go(link)
+		c.shows("state", "The program is running.")
+		if link != "/lessons/07-security" {
+			c.shows("wire", "GET ", "200")
+		}
+		c.Log() // such as 501 of a page that a starter does not have yet
+	}
+}
+
+func TestClassroomCopyIsDeadAfterLogoutWithAStore(t *testing.T) {
+	if !isWanted("cmd/classroom") {
+		t.Skip("set BROWSER=full to log in and out in the classroom")
+	}
+	t.Parallel()
+	c := openClassroom(t)
+	c.Go("/lessons/08-database")
+	c.shows("wire", "GET / → 200")
+	c.inSite(func(v visitor) { v.Click("Login") })
+	c.shows("wire", "GET /login")
+	c.inSite(func(v visitor) { v.logsIn("Username", "Password", "password") })
+	c.shows("wire", "The cookie has a session ID. The values are on the server")
+	c.shows("bench-now", "has a session ID")
+	c.ClickHere("Take a copy")
+	c.shows("verdict", "Copied")
+	c.inSite(func(v visitor) { v.Click("Logout") })
+	c.shows("wire", "POST /logout")
+	c.ClickHere("Put the copy back")
+	c.shows("verdict", "Refused", "session: ", "the logout ends the record")
+	c.looks("store")
+}
+
+// The classroom needs no mouse.
+func TestClassroomWorksWithTheKeyboard(t *testing.T) {
+	if !isWanted("cmd/classroom") {
+		t.Skip("set BROWSER=full to use the classroom with the keyboard")
+	}
+	t.Parallel()
+	c := openClassroom(t)
+	c.Go("/lessons/01-counter")
+	c.shows("wire", "GET / → 200")
+	c.reaches("Change one letter")
+	c.Script(nil, "document.activeElement.click()")
+	c.shows("verdict", "Refused")
+}
+
+// reaches presses Tab until the focus is on the button with this text.
+func (c classroom) reaches(button string) {
+	c.t.Helper()
+	for range 200 {
+		c.Tab()
+		var text string
+		if c.Script(&text, "return document.activeElement?.textContent ?? ''"); text == button {
+			return
+		}
+	}
+	c.t.Fatalf("Tab does not get to %q", button)
+}
+
+func TestClassroomSourceHasTextBesideTheCode(t *testing.T) {
+	if !isWanted("cmd/classroom") {
+		t.Skip("set BROWSER=full to read source in the classroom")
+	}
+	t.Parallel()
+	c := openClassroom(t)
+	c.Go("/source/internal/session/sign.go")
+	c.sees("sign.go")
+	c.looks("source")
+	c.Go("/read/docs/package.md")
+	c.looks("read")
+}
