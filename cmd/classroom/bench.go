@@ -25,12 +25,10 @@ type verdict struct {
 	Before string // the value, if the action changed one letter: it is marked
 	Letter string
 	Rest   string
-	After  string
+	After  string // what the next request brings; "" if it brings no cookie
 	Word   string // "accepted", "refused", or "" as long as no request has come
 	Reason string // of the log
 	Quote  quote
-
-	value string // what the next request brings; "" if it brings no cookie
 }
 
 // quote is a sentence of a lesson.
@@ -53,13 +51,13 @@ var (
 	errNoAction = errors.New("there is no such action")
 )
 
-// act does what a button of the bench says. It returns the cookie's new value, which is ""
-// to delete it.
-func (b *bench) act(action, value, values string) (string, error) {
+// act does what a button of the bench says. The verdict has the cookie's new value, which
+// is "" to delete it.
+func (b *bench) act(action, value, values string) (verdict, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if value == "" && action != "put" {
-		return "", errNoCookie
+		return verdict{}, errNoCookie
 	}
 	payload, signed, _ := strings.Cut(value, ".")
 	v := verdict{Action: action, After: value}
@@ -69,10 +67,10 @@ func (b *bench) act(action, value, values string) (string, error) {
 		var short bytes.Buffer
 		old, err := base64.RawURLEncoding.DecodeString(payload)
 		if err != nil || !json.Valid(old) {
-			return "", errHasID
+			return verdict{}, errHasID
 		}
 		if json.Unmarshal([]byte(values), &object) != nil || json.Compact(&short, []byte(values)) != nil {
-			return "", errJSON
+			return verdict{}, errJSON
 		}
 		v.After = base64.RawURLEncoding.EncodeToString(short.Bytes()) + "." + signed
 		v.Quote = quotes["edit"]
@@ -92,18 +90,17 @@ func (b *bench) act(action, value, values string) (string, error) {
 		v.Word = "copied"
 	case "put":
 		if b.copied == "" {
-			return "", errNoCopy
+			return verdict{}, errNoCopy
 		}
 		v.After = b.copied
 	case "delete":
 		v.After = ""
 	case "same", "other":
 	default:
-		return "", errNoAction
+		return verdict{}, errNoAction
 	}
-	v.value = v.After
 	b.waiting = &v
-	return v.After, nil
+	return v, nil
 }
 
 // judge returns the verdict, if this exchange is what an action waited for.
@@ -111,7 +108,7 @@ func (b *bench) judge(x *exchange) *verdict {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v := b.waiting
-	if v == nil || v.Word == "copied" || !x.IsPage || v.value == "" != (x.Brought == nil) || x.Brought != nil && x.Brought.Value != v.value {
+	if v == nil || v.Word == "copied" || !x.IsPage || v.After == "" != (x.Brought == nil) || x.Brought != nil && x.Brought.Value != v.After {
 		return nil
 	}
 	b.waiting = nil

@@ -402,7 +402,6 @@ func (c *classroom) begin(w http.ResponseWriter, r *http.Request, u unit) {
 
 // benchView is what the bench shows.
 type benchView struct {
-	Unit   unit
 	Name   string
 	Value  string
 	Values string // the JSON in it, or ""
@@ -415,8 +414,8 @@ func (c *classroom) benchPart(w http.ResponseWriter, r *http.Request) {
 		c.problem(w, http.StatusConflict, "The program does not run.")
 		return
 	}
-	v := benchView{Unit: l.unit, Name: l.wire.name}
-	if cookies := r.CookiesNamed(l.wire.name); len(cookies) > 0 {
+	v := benchView{Name: l.wire.cookieName()}
+	if cookies := r.CookiesNamed(v.Name); len(cookies) > 0 {
 		v.Value = cookies[0].Value
 		if cut := l.wire.cut(cookies[0]); !cut.HasID {
 			v.Values = cut.Decoded
@@ -433,28 +432,23 @@ func (c *classroom) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	value := ""
-	if cookies := r.CookiesNamed(l.wire.name); len(cookies) > 0 {
+	if cookies := r.CookiesNamed(l.wire.cookieName()); len(cookies) > 0 {
 		value = cookies[0].Value
 	}
 	action := r.PostFormValue("action")
-	after, err := l.bench.act(action, value, r.PostFormValue("values"))
+	v, err := l.bench.act(action, value, r.PostFormValue("values"))
 	if err != nil {
 		c.problem(w, http.StatusConflict, err.Error()+".")
 		return
 	}
+	// First this, so that the verdict of the next request replaces it.
+	c.show(l.unit.Folder, "replace", "verdict", "verdict", &v)
 	switch action {
 	case "same", "other":
 		l.again(l.flags, action == "other")
 	case "copy":
 	default:
-		l.wire.set(w, after)
+		l.wire.set(w, v.After)
 	}
-	if r.Header.Get("Fragment") == "" {
-		http.Redirect(w, r, "/"+l.unit.Folder+"#bench", http.StatusSeeOther)
-		return
-	}
-	l.bench.mu.Lock()
-	v := *l.bench.waiting
-	l.bench.mu.Unlock()
-	c.fragment(w, http.StatusOK, "verdict", &v)
+	done(w, r, l.unit)
 }

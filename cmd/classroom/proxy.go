@@ -72,6 +72,13 @@ func newWire(p *program, name string, record func(*exchange)) *wire {
 	return w
 }
 
+// cookieName returns the name of the program's cookie, or "" if it is not known yet.
+func (w *wire) cookieName() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.name
+}
+
 // ServeHTTP passes a request on to the program.
 func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if !isLocal(r.Host) {

@@ -259,8 +259,8 @@ func TestBenchChangesTheCookie(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bench
-			if got, err := b.act(test.action, test.value, test.values); got != test.want || err != test.err {
-				t.Errorf("got %q, %v, want %q, %v", got, err, test.want, test.err)
+			if got, err := b.act(test.action, test.value, test.values); got.After != test.want || err != test.err {
+				t.Errorf("got %q, %v, want %q, %v", got.After, err, test.want, test.err)
 			}
 		})
 	}
@@ -274,8 +274,8 @@ func TestVerdictIsThatOfTheNextRequest(t *testing.T) {
 	if v := b.judge(&exchange{IsPage: true, Brought: &cookie{Value: "a.b.c"}}); v != nil {
 		t.Errorf("after a copy: got %+v, want no verdict", v)
 	}
-	if value, err := b.act("put", "", ""); value != "a.b.c" || err != nil {
-		t.Errorf("to put the copy back: got %q, %v", value, err)
+	if v, err := b.act("put", "", ""); v.After != "a.b.c" || err != nil {
+		t.Errorf("to put the copy back: got %q, %v", v.After, err)
 	}
 	for _, other := range []*exchange{{IsPage: true}, {IsPage: true, Brought: &cookie{Value: "x"}}, {Brought: &cookie{Value: "a.b.c"}}} {
 		if v := b.judge(other); v != nil {
