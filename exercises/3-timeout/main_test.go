@@ -691,7 +691,7 @@ func TestAnotherIdleTimeoutIsUsedAndNamed(t *testing.T) {
 				if took := time.Since(start); took != idle {
 					t.Errorf("logged out after %v, want %v", took, idle)
 				}
-				page.MustShow("You were logged out after "+words+" without activity.")
+				page.MustShow("You were logged out after " + words + " without activity.")
 			})
 		})
 	}
