@@ -706,10 +706,10 @@ func TestIdleTimeoutThatMakesNoSenseIsRefused(t *testing.T) {
 		t.Run(idle.String(), func(t *testing.T) {
 			_, err := newHandler(testManager(t), idle)
 			if ok && err != nil {
-				t.Errorf("got the error %v, want none", err)
+				t.Errorf("idle timeout %v: got the error %v, want none", idle, err)
 			}
 			if !ok && err == nil {
-				t.Error("got no error, want one")
+				t.Errorf("idle timeout %v: got no error, want one", idle)
 			}
 		})
 	}
