@@ -635,6 +635,7 @@ func TestNoteThatComesTooLateIsSavedOnce(t *testing.T) {
 		form.Set("id", testField(t, browser.Get("/notes/new"), "id"))
 		time.Sleep(15 * time.Minute)
 		page := browser.Post("/notes", form)
+		page = browser.Post("/login", testLateLogin(t, page, ""))
 		browser.Post("/login", testLateLogin(t, page, "password")).MustBeAt("/notes")
 		page = browser.Post("/notes", form)
 		page.MustBeAt("/notes")
