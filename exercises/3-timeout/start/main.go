@@ -74,7 +74,7 @@ func newHandler(sessions *session.Manager, idle time.Duration) (http.Handler, er
 	mux.HandleFunc("GET /notes/new", a.visit(a.noteForm))
 	mux.HandleFunc("POST /notes", readForm(maxNoteForm, a.addNote))
 	mux.HandleFunc("GET /countdown", a.countdown)
-	mux.HandleFunc("POST /stay", a.stay) // TODO: readForm, as above
+	mux.HandleFunc("POST /stay", readForm(maxForm, a.stay))
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux)), nil
 }
 
