@@ -1141,7 +1141,7 @@ func mustBeLogin(t *testing.T, page webtest.Page) {
 // Text has a space for each tag, so "<b>admin</b>!" is "admin !" there.
 func mustRead(t *testing.T, page webtest.Page, status int, want string) {
 	t.Helper()
-	got := regexp.MustCompile(` ([.,!?])`).ReplaceAllString(page.Text(), "$1")
+	got := regexp.MustCompile(` ([.,!?])`).ReplaceAllString(strings.ToValidUTF8(page.Text(), "\uFFFD"), "$1")
 	if page.Status != status {
 		t.Errorf("%s: got status %d, want %d, and the page says: %.300s", page.Path, page.Status, status, got)
 	}
