@@ -16,7 +16,7 @@ type form struct {
 	Problem  string // what is wrong with the form
 	After    string // the time limit that ended the last login, "" if none did
 	Next     string // the page that the login leads to
-	Text     string // a note that came after the deadline
+	Note     note   // a note that came after the deadline
 	MaxNote  int
 }
 
@@ -36,7 +36,7 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	f := form{
 		Username: r.PostForm.Get("username"),
 		Next:     place(r.PostForm.Get("next")),
-		Text:     typed(r),
+		Note:     typed(r),
 		MaxNote:  maxNote,
 	}
 	var status int
@@ -48,8 +48,8 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 		show(w, status, "login", f)
 		return
 	}
-	if f.Text != "" {
-		a.saveNote(f.Username, f.Text)
+	if f.Note.Text != "" {
+		a.saveNote(f.Username, f.Note)
 	}
 	s := session.From(r)
 	s.Clear() // an attacker or an earlier visitor may have left values in this session
@@ -67,8 +67,8 @@ func (a *app) checkLogin(ctx context.Context, f form, guess string) (status int,
 		return http.StatusBadRequest, "The username is missing."
 	case guess == "":
 		return http.StatusBadRequest, "The password is missing."
-	case f.Text != "" && checkNote(f.Text) != "":
-		return http.StatusBadRequest, checkNote(f.Text)
+	case f.Note.Text != "" && checkNote(f.Note.Text) != "":
+		return http.StatusBadRequest, checkNote(f.Note.Text)
 	}
 	right := false
 	if err := a.logins.do(ctx, func() { right = check(f.Username, guess) }); err != nil {

@@ -72,7 +72,7 @@ func newHandler(sessions *session.Manager, idle time.Duration) (http.Handler, er
 	if idle < minIdle || idle > absolute || idle%time.Second != 0 {
 		return nil, fmt.Errorf("the idle timeout must be whole seconds from %v to %v, not %v", minIdle, absolute, idle)
 	}
-	a := &app{idle: idle, logins: newTurns(), notes: make(map[string][]string)}
+	a := &app{idle: idle, logins: newTurns(), notes: make(map[string][]note)}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /login", a.loginForm)
@@ -93,7 +93,7 @@ type app struct {
 	idle   time.Duration
 	logins turns
 	mu     sync.Mutex
-	notes  map[string][]string // by user, the newest first
+	notes  map[string][]note // by user, the newest first
 }
 
 //go:embed pages.html style.css

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,13 +16,20 @@ const (
 	maxNotes = 20   // of each user; older notes are deleted
 )
 
+// note is a text that a user saved.
+type note struct {
+	ID   string // of the form in which it was typed; random
+	Text string
+}
+
 // page is the data for the pages of a user.
 type page struct {
-	User          string
-	End           ending
-	Notes         []string
-	Text, Problem string // what was typed as a note, and what is wrong with it
-	MaxNote       int
+	User    string
+	End     ending
+	Notes   []note
+	Note    note   // what was typed
+	Problem string // what is wrong with Note
+	MaxNote int
 }
 
 func (a *app) dashboard(w http.ResponseWriter, r *http.Request, name string) {
@@ -37,9 +45,10 @@ func (a *app) listNotes(w http.ResponseWriter, r *http.Request, name string) {
 }
 
 // noteForm shows a page that does not refresh itself, because a refresh would delete
-// what the visitor is typing.
+// what the visitor is typing. Each form has an ID, so that a note that is sent twice can be
+// saved once.
 func (a *app) noteForm(w http.ResponseWriter, r *http.Request, name string) {
-	show(w, http.StatusOK, "note", page{User: name, End: a.end(session.From(r)), MaxNote: maxNote})
+	show(w, http.StatusOK, "note", page{User: name, End: a.end(session.From(r)), Note: note{ID: rand.Text()}, MaxNote: maxNote})
 }
 
 // addNote saves a note.
@@ -48,47 +57,61 @@ func (a *app) noteForm(w http.ResponseWriter, r *http.Request, name string) {
 // login saves it.
 func (a *app) addNote(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
-	text := typed(r)
+	n := typed(r)
 	name, after := a.user(s)
 	if name == "" {
-		show(w, http.StatusForbidden, "login", form{After: after, Next: "/notes", Text: text, MaxNote: maxNote})
+		show(w, http.StatusForbidden, "login", form{After: after, Next: "/notes", Note: n, MaxNote: maxNote})
 		return
 	}
 	active(s)
-	if wrong := checkNote(text); wrong != "" {
-		show(w, http.StatusBadRequest, "note", page{User: name, End: a.end(s), Text: text, Problem: wrong, MaxNote: maxNote})
+	if wrong := checkNote(n.Text); wrong != "" {
+		show(w, http.StatusBadRequest, "note", page{User: name, End: a.end(s), Note: n, Problem: wrong, MaxNote: maxNote})
 		return
 	}
-	a.saveNote(name, text)
+	a.saveNote(name, n)
 	http.Redirect(w, r, "/notes", http.StatusSeeOther)
 }
 
-// typed returns the form's note as UTF-8, with lines that end in LF. Browsers send CR LF
-// at the end of a line, but their maxlength counts it as one character.
-func typed(r *http.Request) string {
-	text := strings.ToValidUTF8(r.PostForm.Get("text"), "\uFFFD")
-	return strings.ReplaceAll(text, "\r\n", "\n")
+// typed returns the form's note, with lines that end in LF. Browsers send CR LF at the end
+// of a line, but their maxlength counts it as one character. A note of white space is "".
+func typed(r *http.Request) note {
+	text := strings.ReplaceAll(r.PostForm.Get("text"), "\r\n", "\n")
+	if strings.TrimSpace(text) == "" {
+		text = ""
+	}
+	return note{ID: r.PostForm.Get("id"), Text: text}
 }
 
 // checkNote returns the problem with a note, or "" if there is none.
 func checkNote(text string) string {
-	if strings.TrimSpace(text) == "" {
+	n := utf8.RuneCountInString(text)
+	switch {
+	case text == "":
 		return "The note is empty."
-	}
-	if n := utf8.RuneCountInString(text); n > maxNote {
+	case !utf8.ValidString(text):
+		return "The note is not text in UTF-8."
+	case n > maxNote:
 		return fmt.Sprintf("A note can have at most %d characters. This one has %d.", maxNote, n)
 	}
 	return ""
 }
 
-func (a *app) saveNote(user, text string) {
+// saveNote saves a note, unless it is saved already. A browser sends a note twice if the
+// visitor presses Save twice, or reloads a page that was the response to a POST.
+//
+// It compares the text too. A visitor can go back to an old form and write another note in
+// it, and that note must not be lost.
+func (a *app) saveNote(user string, n note) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	notes := append([]string{text}, a.notes[user]...)
+	if slices.Contains(a.notes[user], n) {
+		return
+	}
+	notes := append([]note{n}, a.notes[user]...)
 	a.notes[user] = notes[:min(len(notes), maxNotes)]
 }
 
-func (a *app) notesOf(user string) []string {
+func (a *app) notesOf(user string) []note {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.notes[user])

@@ -20,9 +20,12 @@ const (
 const (
 	absolute = 8 * time.Hour    // maximum time of a login, even with activity
 	minIdle  = 10 * time.Second // a shorter timeout leaves no time to read a page
-	warning  = 2 * time.Minute  // how long before the deadline a page opens the countdown
+	warning  = 2 * time.Minute  // maximum time of the countdown
 	tick     = 10 * time.Second // time between two refreshes of the countdown
 )
+
+// notice returns how long before the deadline a page opens the countdown.
+func (a *app) notice() time.Duration { return min(warning, a.idle/2) }
 
 // ending says how a login ends if the visitor does nothing more.
 type ending struct {
@@ -90,7 +93,7 @@ func (a *app) visit(next func(w http.ResponseWriter, r *http.Request, name strin
 // leaves the page when the time is up.
 func (a *app) warn(w http.ResponseWriter, page string, end ending) {
 	left := time.Until(end.At)
-	wait := left - min(warning, a.idle/2)
+	wait := left - a.notice()
 	if wait <= 0 {
 		wait = left
 	}
@@ -110,6 +113,9 @@ func refresh(w http.ResponseWriter, wait time.Duration, page string) {
 // A request for the countdown is not activity. Otherwise an open page would keep its own
 // session alive. The countdown changes nothing in the session, so no request for it can
 // count as activity.
+//
+// A visitor who works in another tab moves the deadline. Then the countdown waits until
+// little time is left again.
 func (a *app) countdown(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	page := place(r.URL.Query().Get("next"))
@@ -119,9 +125,10 @@ func (a *app) countdown(w http.ResponseWriter, r *http.Request) {
 	}
 	end := a.end(s)
 	left := time.Until(end.At)
-	refresh(w, min(tick, left), page)
+	refresh(w, max(min(tick, left), left-a.notice()), page)
 	show(w, http.StatusOK, "countdown", map[string]any{
 		"Left": clock(left),
+		"Soon": left <= a.notice(),
 		"End":  end,
 		"Next": page,
 	})
