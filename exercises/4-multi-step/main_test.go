@@ -1183,39 +1183,39 @@ func mustHaveOrders(t *testing.T, site *testSite, want int) {
 // mustRefuse posts a step with one wrong answer. It wants the step again, with what was
 // typed, and with a problem beside this field alone. The problem must contain says.
 func mustRefuse(t *testing.T, step, field, typed, says string) {
-	t.Run(fmt.Sprintf("%s %.20q", field, typed), func(t *testing.T) {
-		browser := newTestSite(t).visitor(t)
-		form := mustFillIn(t, browser)
-		before := testProblem(browser.Get(form+"/"+step), field)
-		answers := testAnswers(step)
-		answers.Set(field, typed)
-		mustRedirect(t, browser.Send(testPost(form+"/"+step, answers)), form+"/"+step)
-		page := browser.Get(form + "/" + step)
-		mustBeAt(t, page, "/"+step)
-		if got := testInvalid(page); !slices.Equal(got, []string{field}) {
-			t.Errorf(`want aria-invalid="true" at the field %s alone, got it at %q`, field, got)
-		}
-		if got := testProblem(page, field); got == before || !strings.Contains(got, says) {
-			t.Errorf("want a problem with %q in the element that aria-describedby of the field %s names, got %q", says, field, got)
-		}
-		mustBeAt(t, browser.Get(form), "/"+step)
-	})
+	t.Helper()
+	browser := newTestSite(t).visitor(t)
+	form := mustFillIn(t, browser)
+	before := testProblem(browser.Get(form+"/"+step), field)
+	answers := testAnswers(step)
+	answers.Set(field, typed)
+	response := browser.Send(testPost(form+"/"+step, answers))
+	if got, want := response.Header.Get("Location"), form+"/"+step; got != want {
+		t.Fatalf("%s=%.20q: got status %d and Location: %s, want that the answer is wrong: 303 and %s", field, typed, response.Status, got, want)
+	}
+	page := browser.Get(form + "/" + step)
+	if got := testInvalid(page); !slices.Equal(got, []string{field}) {
+		t.Fatalf(`%s=%.20q: want aria-invalid="true" at the field %[1]s alone, got status %[3]d and it at %[4]q`, field, typed, page.Status, got)
+	}
+	if got := testProblem(page, field); got == before || !strings.Contains(got, says) {
+		t.Fatalf("%s=%.20q: want a problem with %q in the element that aria-describedby of the field %[1]s names, got %[4]q", field, typed, says, got)
+	}
+	mustBeAt(t, browser.Get(form), "/"+step)
 }
 
-// mustAccept posts a step with this answer, and wants that it leads to another step.
+// mustAccept posts a step with this answer, and wants that nothing is wrong.
 func mustAccept(t *testing.T, step, field, typed string) {
-	t.Run(fmt.Sprintf("%s %.20q", field, typed), func(t *testing.T) {
-		browser := newTestSite(t).visitor(t)
-		form := mustFillIn(t, browser)
-		answers := testAnswers(step)
-		answers.Set(field, typed)
-		browser.Send(testPost(form+"/"+step, answers))
-		page := browser.Get(form + "/" + step)
-		if got := testProblem(page, field); len(testInvalid(page)) > 0 {
-			t.Errorf("want that the field %s accepts it, got %q", field, got)
-		}
-		mustHaveValue(t, page, field, typed)
-	})
+	t.Helper()
+	browser := newTestSite(t).visitor(t)
+	form := mustFillIn(t, browser)
+	answers := testAnswers(step)
+	answers.Set(field, typed)
+	browser.Send(testPost(form+"/"+step, answers))
+	page := browser.Get(form + "/" + step)
+	if got := testInvalid(page); len(got) > 0 {
+		t.Fatalf("%s=%.20q: want that the answer is right, got aria-invalid at %q and the problem %q", field, typed, got, testProblem(page, field))
+	}
+	mustHaveValue(t, page, field, typed)
 }
 
 // testAnswers returns right answers to a step.
