@@ -174,7 +174,7 @@ func TestFirstValueOfARepeatedFieldIsUsed(t *testing.T) {
 
 func TestMissingAnswerIsToldBesideItsField(t *testing.T) {
 	for _, test := range []struct{ step, field, typed string }{
-		{"who", "name", ""}, {"who", "name", " \t "}, {"who", "email", ""},
+		{"who", "name", ""}, {"who", "name", "  "}, {"who", "email", ""},
 		{"where", "street", ""}, {"where", "postcode", ""}, {"where", "town", ""},
 		{"what", "tree", ""}, {"what", "count", ""}, {"what", "day", ""},
 	} {
@@ -185,6 +185,10 @@ func TestMissingAnswerIsToldBesideItsField(t *testing.T) {
 	if got := testInvalid(page); !slices.Equal(got, []string{"email", "name"}) {
 		t.Errorf("an empty form: want aria-invalid at name and email, got it at %q", got)
 	}
+}
+
+func TestNoteCanBeEmpty(t *testing.T) {
+	mustAccept(t, "what", "note", "")
 }
 
 func TestNothingIsWrongBeforeAnythingIsTyped(t *testing.T) {
@@ -820,6 +824,9 @@ func TestAnswerBesideASendOrADiscardIsTooLate(t *testing.T) {
 		}
 		page := browser.Post(form+"/who", url.Values{"name": {"Grace"}, "email": {"grace@example.com"}})
 		page.MustNotShow("Grace")
+		if stored := testStored(t, site, browser); strings.Contains(stored, "Grace") {
+			t.Errorf("after %s the session has the answer: %.300s, want that it is not stored", path, stored)
+		}
 		switch path {
 		case "/review":
 			mustBeAt(t, page, "/receipt")
@@ -1093,6 +1100,17 @@ func testParis() url.Values {
 	paris := maps.Clone(testWhere)
 	paris.Set("town", "Paris")
 	return paris
+}
+
+// testStored returns the visitor's forms as the session has them.
+func testStored(t *testing.T, site *testSite, browser *webtest.Browser) string {
+	t.Helper()
+	var stored any
+	reader := webtest.NewBrowser(t, site.manager(t).Handler(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) { stored = session.Key[any]("forms").Get(session.From(r)) })))
+	reader.SetCookie("form", browser.Cookie("/", "form"))
+	reader.Get("/")
+	return fmt.Sprint(stored)
 }
 
 // testDay returns a date in the format of the form.
