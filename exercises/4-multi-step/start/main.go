@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"flag"
@@ -136,10 +137,15 @@ var files embed.FS
 
 var pages = template.Must(template.ParseFS(files, "*"))
 
+// show writes a page. If the template is wrong, the response says why, so that a failing
+// test shows it.
 func show(w http.ResponseWriter, status int, name string, data any) {
+	var page bytes.Buffer
+	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	if err := pages.ExecuteTemplate(w, name, data); err != nil {
-		log.Print(err)
-	}
+	w.Write(page.Bytes())
 }
