@@ -36,8 +36,8 @@ func TestExercisesPassInOtherWordsAndOtherHTML(t *testing.T) {
 
 var (
 	// What is no text in a template: comments, styles, tags and actions such as
-	// {{if .Remember}}. A tag can have actions in it.
-	noText = regexp.MustCompile(`(?s)\{\{/\*.*?\*/\}\}|<!.*?>|<style.*?</style>|` + tag.String() + `|\{\{[^}]*\}\}`)
+	// {{if .Remember}}. A tag can have actions in it, and a template can have attributes only.
+	noText = regexp.MustCompile(`(?s)\{\{/\*.*?\*/\}\}|<!.*?>|<style.*?</style>|` + tag.String() + `|[\w-]+="(?:\{\{[^}]*\}\}|[^"{])*"|\{\{[^}]*\}\}`)
 	tag    = regexp.MustCompile(`(?s)<(/?)([a-z][a-z0-9]*)((?:\{\{[^}]*\}\}|"(?:\{\{[^}]*\}\}|[^"{])*"|[^"<>{])*?)(/?)>`)
 
 	// The sentences of a text, or its parts before a colon.

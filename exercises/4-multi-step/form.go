@@ -31,19 +31,11 @@ type form struct {
 // formList has the open forms in the order in which they began, and the forms that were
 // sent in the order in which they were sent.
 //
-// The methods begin, answer, discard and send are for Update. If another tab saved the
+// The methods answer, discard and send are for Update. If another tab saved the
 // session at the same time, Update calls them again on the newer list. So they must be
 // pure functions: their result depends on their arguments only, and not on a clock, a
 // disk or a random number.
 type formList []form
-
-// begin adds a form, unless too many are open.
-func (l formList) begin(id string, now time.Time) formList {
-	if l.Full() {
-		return l
-	}
-	return append(l, form{ID: id, Begun: now})
-}
 
 // answer stores the answers of a step, unless the form has been sent or discarded.
 func (l formList) answer(id string, typed map[string]string) formList {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -49,8 +50,13 @@ func start(w http.ResponseWriter, r *http.Request) {
 // begin makes the ID outside the function that it gives to Update, because Update can
 // call that function again.
 //
-// If two tabs begin the fifth form at the same time, the session gets only one of the two.
-// The other tab is told that there is no such form.
+// Renew gives the session a new ID, and ends the old one. Otherwise an attacker could begin
+// a form, plant its cookie in the visitor's browser (session fixation), and later read what
+// the visitor typed.
+//
+// If two tabs begin a form at the same time, the first one to be saved ends the ID that
+// both requests have. So the other tab is told that there is no such form, and there are
+// never more than five.
 func begin(w http.ResponseWriter, r *http.Request) {
 	s := session.From(r)
 	if forms.Get(s).Full() {
@@ -58,8 +64,9 @@ func begin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := form{ID: rand.Text(), Begun: time.Now().UTC()}
-	forms.Update(s, func(l formList) formList { return l.begin(f.ID, f.Begun) })
+	forms.Update(s, func(l formList) formList { return append(l, f) })
 	s.SetPermanent(true)
+	s.Renew()
 	http.Redirect(w, r, f.Path(steps[0].Name), http.StatusSeeOther)
 }
 
@@ -69,10 +76,15 @@ type formHandler func(w http.ResponseWriter, r *http.Request, f form)
 // onForm returns a handler that calls next with the form in the path. It looks only among
 // the visitor's own forms. If the form was sent, it redirects to the receipt, which is the
 // only page left.
+//
+// If there is no such form, a GET gets a 404. A POST gets a redirect to that 404, so that
+// the browser does not ask a visitor who comes back to it whether to send the form again.
 func onForm(next formHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		f, ok := forms.Get(session.From(r)).find(r.PathValue("id"))
 		switch {
+		case !ok && r.Method == http.MethodPost:
+			http.Redirect(w, r, "/forms/"+url.PathEscape(r.PathValue("id")), http.StatusSeeOther)
 		case !ok:
 			noSuchForm(w)
 		case f.Sent:

@@ -119,7 +119,7 @@ func (p progress) Finished() bool { return p.Done == p.Of }
 func (f form) Next() string { return steps[f.unfinished()].Title }
 
 func noSuchForm(w http.ResponseWriter) {
-	problem(w, http.StatusNotFound, "There is no such form. Perhaps you discarded it, or did not visit it for a week, or five other forms were open already.")
+	problem(w, http.StatusNotFound, "There is no such form. Perhaps you discarded it, did not visit it for a week, or began another form at the same time.")
 }
 
 func problem(w http.ResponseWriter, status int, text string) {
