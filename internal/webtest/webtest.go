@@ -98,13 +98,16 @@ func (p Page) MustBeAt(path string) {
 
 var (
 	invisible = regexp.MustCompile(`(?s)<(style|script|title)\b.*?</(style|script|title)>|<!--.*?-->`)
+	inline    = regexp.MustCompile(`</?(a|abbr|b|code|em|i|mark|q|s|small|span|strong|time)\b[^>]*>`)
 	tag       = regexp.MustCompile(`<[^>]*>`)
 )
 
 // Text returns what a visitor reads on the page: the body without markup, styles and
-// scripts, and with one space where there was white space.
+// scripts, and with one space where there was white space or a tag. An element such as b,
+// which stands inside a word or a sentence, makes no space.
 func (p Page) Text() string {
-	body := tag.ReplaceAllString(invisible.ReplaceAllString(p.Body, " "), " ")
+	body := inline.ReplaceAllString(invisible.ReplaceAllString(p.Body, " "), "")
+	body = tag.ReplaceAllString(body, " ")
 	return strings.Join(strings.Fields(html.UnescapeString(body)), " ")
 }
 

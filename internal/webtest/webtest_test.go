@@ -93,14 +93,14 @@ func (f *failures) Errorf(format string, args ...any) {
 
 func TestPageReportsWhatTheTestWants(t *testing.T) {
 	const body = `<html><title>T</title><style>p { color: red }</style><p>You have <b>3</b>
-		items &amp; more</p><!-- hidden --><script>alert(1)</script>`
+		items &amp; <i>more</i>.</p><p>Next</p><!-- hidden --><script>alert(1)</script>`
 	for _, test := range []struct {
 		name string
 		use  func(webtest.Page)
 		want []string // in the failure; none if it does not fail
 	}{
 		{"shown", func(p webtest.Page) { p.MustShow("<b>3</b>") }, nil},
-		{"shown, with markup in it", func(p webtest.Page) { p.MustShow("You have 3 items & more") }, nil},
+		{"shown, with markup in it", func(p webtest.Page) { p.MustShow("You have 3 items & more. Next") }, nil},
 		{"not shown", func(p webtest.Page) { p.MustShow("4 items") }, []string{"4 items", "You have 3 items & more"}},
 		{"status", func(p webtest.Page) { p.MustBe(404, "3") }, []string{"got status 200", "want 404"}},
 		{"absent", func(p webtest.Page) { p.MustNotShow("4 items") }, nil},
