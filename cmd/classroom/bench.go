@@ -28,26 +28,31 @@ type verdict struct {
 	After  string // what the next request brings; "" if it brings no cookie
 	Word   string // "accepted", "refused", or "" as long as no request has come
 	Reason string // of the log
-	Quote  quote
+	Why    reason
+	Stays  bool // the browser still has a cookie that the program refuses
 }
 
-// quote is a sentence of a lesson.
-type quote struct{ Text, Page string }
+// reason explains a verdict, and names the lesson that has more about it.
+type reason struct{ Text, Page string }
 
-// quotes explain the verdicts: the word, and whether the cookie has a session ID.
-var quotes = map[string]quote{
-	"edit":    {"The signature would have to match the new payload, and only someone who has the secret can make such a signature.", "lessons/01-counter"},
-	"replay":  {"The old cookie stays valid, because the server does not remember which cookies it has seen.", "lessons/05-cart"},
-	"ended":   {"the logout ends the record", "lessons/08-database"},
-	"secret":  {"the new process refuses your cookie, because the signature does not match.", "lessons/08-database"},
-	"reading": {"The signature prevents changes, not reading.", "lessons/01-counter"},
+// reasons explain the verdicts.
+var reasons = map[string]reason{
+	"edit refused":    {"The signature would have to match the new payload, and only someone who has the secret can make such a signature.", "lessons/01-counter"},
+	"letter refused":  {"The signature is of the text as it was. With one letter changed, it does not match any more.", "lessons/01-counter"},
+	"cut refused":     {"There is no signature, and only someone who has the secret can make one.", "lessons/01-counter"},
+	"put accepted":    {"The old cookie stays valid, because the server does not remember which cookies it has seen.", "lessons/05-cart"},
+	"put ID accepted": {"The copy has a session ID, and the server still has the record of this session.", "lessons/08-database"},
+	"put refused":     {"The server has no record of this session any more. For example, a logout ends the record.", "lessons/08-database"},
+	"same accepted":   {"The program has the same secret as before, so the signature in your cookie still matches.", "lessons/01-counter"},
+	"other refused":   {"The program has another secret now, so no signature that it made before matches.", "lessons/01-counter"},
 }
 
 var (
-	errNoCookie = errors.New("your browser has no cookie of this lesson yet: click in the page first")
+	errNoCookie = errors.New("your browser has no cookie of this lesson: click in the page first")
 	errNoCopy   = errors.New("there is no copy yet: take one first")
 	errHasID    = errors.New("this cookie has a session ID, so there are no values to edit in it")
-	errJSON     = errors.New("the values must be a JSON object, such as {\"visits\":999}")
+	errJSON     = errors.New("the values must be a JSON object, such as {\"name\":\"value\"}")
+	errTooLarge = errors.New("a cookie can have at most 4096 bytes, and with these values it has more: the browser would not store it")
 	errNoAction = errors.New("there is no such action")
 )
 
@@ -73,7 +78,6 @@ func (b *bench) act(action, value, values string) (verdict, error) {
 			return verdict{}, errJSON
 		}
 		v.After = base64.RawURLEncoding.EncodeToString(short.Bytes()) + "." + signed
-		v.Quote = quotes["edit"]
 	case "letter":
 		i := len(payload) / 2
 		letter := "A"
@@ -82,9 +86,8 @@ func (b *bench) act(action, value, values string) (verdict, error) {
 		}
 		v.Before, v.Letter, v.Rest = value[:i], letter, value[i+1:]
 		v.After = v.Before + v.Letter + v.Rest
-		v.Quote = quotes["edit"]
 	case "cut":
-		v.After, v.Quote = value[:strings.LastIndexByte(value, '.')+1], quotes["edit"]
+		v.After = value[:strings.LastIndexByte(value, '.')+1]
 	case "copy":
 		b.copied = value
 		v.Word = "copied"
@@ -98,6 +101,9 @@ func (b *bench) act(action, value, values string) (verdict, error) {
 	case "same", "other":
 	default:
 		return verdict{}, errNoAction
+	}
+	if len(v.After) > 4000 {
+		return verdict{}, errTooLarge
 	}
 	b.waiting = &v
 	return v, nil
@@ -119,14 +125,12 @@ func (b *bench) judge(x *exchange) *verdict {
 	if x.Brought == nil {
 		v.Word = "forgotten"
 	}
-	switch {
-	case v.Action == "put" && x.Refused:
-		v.Quote = quotes["ended"]
-	case v.Action == "put":
-		v.Quote = quotes["replay"]
-	case v.Action == "other" && x.Refused:
-		v.Quote = quotes["secret"]
+	about := v.Action + " " + v.Word
+	if v.Action == "put" && x.HasID() && !x.Refused {
+		about = "put ID accepted"
 	}
+	v.Why = reasons[about]
+	v.Stays = x.Refused && x.Set == nil
 	return v
 }
 

@@ -120,7 +120,7 @@ func (c *claims) view() claimsView {
 			v.Failed++
 		}
 	}
-	if first := course.First(c.tests); first != nil && c.ran && !c.running {
+	if first := course.First(c.tests); first != nil && c.ran && !c.running && len(c.broken) == 0 {
 		shown := c.claim(first)
 		v.Next = &shown
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -50,6 +51,7 @@ type classroom struct {
 	mu      sync.Mutex
 	current *lesson
 	claims  map[string]*claims // by the page's folder
+	secrets map[string]string  // by the folder: a program keeps its secret when it runs again
 }
 
 // lesson is the program that runs now.
@@ -62,6 +64,9 @@ type lesson struct {
 	end   func()
 }
 
+// Page returns the folder of the page that shows the program.
+func (l *lesson) Page() string { return l.unit.Folder }
+
 // newClassroom reads the course.
 func newClassroom(ctx context.Context, root, site string) (*classroom, error) {
 	files, err := os.OpenRoot(root)
@@ -72,7 +77,7 @@ func newClassroom(ctx context.Context, root, site string) (*classroom, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &classroom{ctx: ctx, root: root, files: files, site: site, dir: dir, events: newEvents(), claims: make(map[string]*claims)}
+	c := &classroom{ctx: ctx, root: root, files: files, site: site, dir: dir, events: newEvents(), claims: make(map[string]*claims), secrets: make(map[string]string)}
 	readme, err := c.read("README.md")
 	if err != nil {
 		return nil, err
@@ -151,16 +156,23 @@ func (c *classroom) run(u unit) error {
 	folder := c.workingFolder(u)
 	if l := c.now(); l != nil {
 		if l.folder == folder {
+			if l.Stopped() && l.Broken() == nil {
+				l.again(nil, false)
+			}
 			return nil
 		}
 		l.end()
+		l.mu.Lock()
+		c.secrets[l.folder] = l.secret
+		l.mu.Unlock()
 	}
+	secret := cmp.Or(c.secrets[folder], newSecret())
 	ctx, cancel := context.WithCancel(c.ctx)
 	l := &lesson{unit: u, folder: folder}
 	c.events.drop(u.Folder)
 	var server *http.Server
 	if u.Folder == withOwnAddresses {
-		l.program = newProgram(c.root, folder, c.dir, "-addr", c.site)
+		l.program = newProgram(c.root, folder, c.dir, secret, c.site)
 		l.program.log = func(string) {}
 	} else {
 		listener, err := net.Listen("tcp", c.site)
@@ -168,11 +180,14 @@ func (c *classroom) run(u unit) error {
 			cancel()
 			return err
 		}
-		l.program = newProgram(c.root, folder, c.dir)
+		l.program = newProgram(c.root, folder, c.dir, secret, "")
 		l.wire = newWire(l.program, c.cookieName(folder), func(x *exchange) { c.record(l, x) })
 		l.program.log = func(line string) {
 			l.wire.logged(line)
-			c.show(u.Folder, "add", "wire", "line", line)
+			// The program listens behind the proxy, where no one needs to look.
+			if !strings.Contains(line, "listening on http://") {
+				c.show(u.Folder, "add", "wire", "line", line)
+			}
 		}
 		server = &http.Server{Handler: l.wire}
 		go server.Serve(listener)
@@ -247,4 +262,5 @@ var assets embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"shorten": shorten,
+	"base":    path.Base,
 }).ParseFS(assets, "pages.html"))

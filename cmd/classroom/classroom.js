@@ -56,8 +56,6 @@ let shownState = frame?.hasAttribute("src") ? running : "";
 function prepare() {
   const state = byID("state")?.dataset.state ?? "";
   if (state !== shownState && state === running) {
-    const button = byID("run")?.querySelector("button");
-    if (button) button.hidden = true;
     reload();
   }
   shownState = state;

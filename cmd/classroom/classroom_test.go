@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"fmt"
 	"html"
 	"io"
 	"net"
@@ -27,10 +24,6 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "child" {
 		os.Exit(runUntilInputEnds(os.Args[2:]))
 	}
-	if len(os.Args) > 1 && os.Args[1] == "classroom" {
-		fmt.Fprintln(os.Stderr, run(context.Background(), os.Args[2:], os.Stderr))
-		os.Exit(1)
-	}
 	os.Exit(m.Run())
 }
 
@@ -41,11 +34,7 @@ func open(t *testing.T) (*classroom, http.Handler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, err := freeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := newClassroom(t.Context(), root, addr)
+	c, err := newClassroom(t.Context(), root, freeForTest(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,61 +198,68 @@ func TestPagesAllowNoScriptButTheirOwn(t *testing.T) {
 	}
 }
 
-// A lesson's program ends with the classroom, even if the classroom is killed.
-func TestProgramEndsWhenTheClassroomIsKilled(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("a Unix signal is needed")
+// The program's input is a pipe from the classroom. The system closes it when the classroom
+// ends, even if it is killed.
+func TestProgramEndsWhenItsInputEnds(t *testing.T) {
+	binary, addr := filepath.Join(t.TempDir(), "counter.exe"), freeForTest(t)
+	if output, err := exec.Command("go", "build", "-o", binary, "example.com/sessions/lessons/01-counter").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
 	}
+	child := exec.Command(os.Args[0], "child", binary, "-addr", addr)
+	input, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if !listens(nil, addr) {
+		t.Fatal("the program does not listen")
+	}
+	input.Close()
+	child.Wait()
+	if conn, err := net.Dial("tcp", addr); err == nil {
+		conn.Close()
+		t.Error("the program still listens, want that it has ended")
+	}
+}
+
+func TestStrangeFlagsDoNotHangTheClassroom(t *testing.T) {
+	c, site := open(t)
+	if w := post(site, "/run", "folder=lessons/01-counter"); w.Code != http.StatusSeeOther {
+		t.Fatalf("to run a lesson: got status %d, want 303", w.Code)
+	}
+	waits(t, c, running)
+	for _, flags := range []string{"lifetime 20s", "hello", "\"unclosed", "-addr :1", "--addr=:1"} {
+		if w := post(site, "/restart", url.Values{"folder": {"lessons/01-counter"}, "flags": {flags}}.Encode()); w.Code != http.StatusBadRequest {
+			t.Errorf("the flags %q: got status %d, want 400", flags, w.Code)
+		}
+	}
+	for flags, want := range map[string]string{"-nonsense": "The program has ended.", "--help": "The program has ended.", "-- x": running, "": running} {
+		post(site, "/restart", url.Values{"folder": {"lessons/01-counter"}, "flags": {flags}}.Encode())
+		if waits(t, c, want); t.Failed() {
+			t.Fatalf("with the flags %q", flags)
+		}
+	}
+}
+
+// waits waits until the state of the program begins with this text.
+func waits(t *testing.T, c *classroom, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !strings.HasPrefix(c.now().State(), want); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Errorf("a minute later, the state is %q, want %q", c.now().State(), want)
+			return
+		}
+	}
+}
+
+// freeForTest returns an address that no one listens on.
+func freeForTest(t *testing.T) string {
+	t.Helper()
 	addr, err := freeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	site, err := freeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	command := exec.Command(os.Args[0], "classroom", "-addr", addr, "-site", site)
-	command.Stderr = &out
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if !listens(nil, addr) {
-		t.Fatal("the classroom does not listen")
-	}
-	_, port, _ := net.SplitHostPort(addr)
-	started, err := http.PostForm("http://localhost:"+port+"/run", url.Values{"folder": {"lessons/01-counter"}})
-	if err != nil || started.StatusCode != http.StatusOK {
-		t.Fatalf("to run a lesson: got %v, %v, want status 200", started, err)
-	}
-	// The log of the program says where it listens.
-	var program string
-	for deadline := time.Now().Add(time.Minute); program == ""; {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		r, _ := http.NewRequestWithContext(ctx, "GET", "http://localhost:"+port+"/events?folder=lessons/01-counter", nil)
-		if events, err := http.DefaultClient.Do(r); err == nil {
-			text, _ := io.ReadAll(events.Body)
-			if found := regexp.MustCompile(`listening on http://([\d.:]+)`).FindSubmatch(text); found != nil {
-				program = string(found[1])
-			}
-		}
-		cancel()
-		if time.Now().After(deadline) {
-			t.Fatal("a minute later, the program does not listen")
-		}
-	}
-	if err := command.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	command.Wait()
-	for deadline := time.Now().Add(time.Minute); ; {
-		conn, err := net.Dial("tcp", program)
-		if err != nil {
-			break
-		}
-		conn.Close()
-		if time.Now().After(deadline) {
-			t.Fatal("a minute after the classroom was killed, its program still listens")
-		}
-	}
+	return addr
 }

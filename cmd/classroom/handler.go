@@ -67,6 +67,8 @@ func (c *classroom) handler() http.Handler {
 type view struct {
 	Title  string
 	Units  []unitView
+	Before unit // the one before this
+	After  unit // the one after it
 	Unit   unit
 	Claims claimsView
 	Lesson *lesson // nil if it does not run
@@ -139,6 +141,13 @@ func (c *classroom) unitPage(w http.ResponseWriter, r *http.Request) {
 	if l := c.now(); l != nil && l.folder == v.Working {
 		v.Lesson = l
 	}
+	i := slices.Index(c.units, u)
+	if i > 0 {
+		v.Before = c.units[i-1]
+	}
+	if i+1 < len(c.units) {
+		v.After = c.units[i+1]
+	}
 	v.Sources = c.sources(v.Working)
 	var err, err2 error
 	v.Guide, err = c.render(u.Folder + "/README.md")
@@ -182,7 +191,7 @@ func (c *classroom) render(file string) (template.HTML, error) {
 // link returns where a link of a page in a folder leads.
 func (c *classroom) link(folder, target string) string {
 	if strings.Contains(target, ":") || strings.HasPrefix(target, "#") {
-		return target
+		return strings.Replace(target, "http://localhost:8080", "http://"+c.site, 1)
 	}
 	target, fragment, _ := strings.Cut(target, "#")
 	if fragment != "" {
@@ -244,6 +253,7 @@ func (c *classroom) sourcePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := view{Title: name, File: name, Parts: plainLines(text), Sources: c.sources(path.Dir(name))}
+	v.Before, _ = c.unit(path.Dir(name))
 	if path.Ext(name) == ".go" {
 		imported := c.names("internal/session")
 		if parts, err := annotate(text, c.names(path.Dir(name)), imported); err == nil {
@@ -323,6 +333,20 @@ func (c *classroom) withUnit(next func(http.ResponseWriter, *http.Request, unit)
 	}
 }
 
+// answer answers a form with a piece of a page. Without JavaScript, it is a page of its own.
+func (c *classroom) answer(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	if r.Header.Get("Fragment") != "" {
+		c.fragment(w, status, name, data)
+		return
+	}
+	var out bytes.Buffer
+	if err := pages.ExecuteTemplate(&out, name, data); err != nil {
+		log.Print(err)
+	}
+	u, _ := c.unit(r.PostFormValue("folder"))
+	c.page(w, status, "answer", view{Title: "Answer", File: u.Folder, Guide: template.HTML(out.String())})
+}
+
 // done answers a form. A script needs nothing more, and other browsers go back to the page.
 func done(w http.ResponseWriter, r *http.Request, u unit) {
 	if r.Header.Get("Fragment") != "" {
@@ -334,25 +358,30 @@ func done(w http.ResponseWriter, r *http.Request, u unit) {
 
 func (c *classroom) runUnit(w http.ResponseWriter, r *http.Request, u unit) {
 	if err := c.run(u); err != nil {
-		c.problem(w, http.StatusConflict, "The program cannot run: "+err.Error()+". Does a program run there already?")
+		c.problem(w, r, http.StatusConflict, "The program cannot run: "+err.Error()+". Does another program run there? End it, or start the classroom with another -site.")
 		return
 	}
 	done(w, r, u)
 }
 
 // problem answers with one sentence.
-func (c *classroom) problem(w http.ResponseWriter, status int, text string) {
-	c.fragment(w, status, "problem", text)
+func (c *classroom) problem(w http.ResponseWriter, r *http.Request, status int, text string) {
+	c.answer(w, r, status, "problem", strings.ToUpper(text[:1])+text[1:])
 }
 
 // restart starts the program again, with the flags of the form.
 func (c *classroom) restart(w http.ResponseWriter, r *http.Request, u unit) {
 	l := c.now()
 	if l == nil || l.unit != u {
-		c.problem(w, http.StatusConflict, "The program does not run.")
+		c.problem(w, r, http.StatusConflict, "The program does not run.")
 		return
 	}
-	l.again(strings.Fields(r.PostFormValue("flags")), false)
+	flags := strings.Fields(r.PostFormValue("flags"))
+	if len(flags) > 0 && flags[0][0] != '-' || slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(strings.TrimLeft(f, "-"), "addr") }) {
+		c.problem(w, r, http.StatusBadRequest, "Flags begin with a hyphen, such as -lifetime 20s. The classroom chooses the address itself.")
+		return
+	}
+	l.again(flags, false)
 	done(w, r, u)
 }
 
@@ -380,21 +409,21 @@ func (c *classroom) tryEdit(w http.ResponseWriter, r *http.Request, u unit) {
 		guide, err2 = c.read(u.Folder + "/SOLUTION.md")
 	}
 	if err := errors.Join(err, err2); err != nil {
-		c.problem(w, http.StatusBadRequest, "There is no such edit.")
+		c.problem(w, r, http.StatusBadRequest, "There is no such edit.")
 		return
 	}
 	result, err := c.try(r.Context(), u.Folder, guide, n)
 	if err != nil {
-		c.problem(w, http.StatusConflict, err.Error()+".")
+		c.problem(w, r, http.StatusConflict, err.Error()+".")
 		return
 	}
-	c.fragment(w, http.StatusOK, "trial", result)
+	c.answer(w, r, http.StatusOK, "trial", result)
 }
 
 // begin gives the learner a folder for an exercise.
 func (c *classroom) begin(w http.ResponseWriter, r *http.Request, u unit) {
 	if err := course.Begin(c.root, u.Folder); err != nil {
-		c.problem(w, http.StatusConflict, err.Error()+".")
+		c.problem(w, r, http.StatusConflict, err.Error()+".")
 		return
 	}
 	c.runUnit(w, r, u)
@@ -405,19 +434,22 @@ type benchView struct {
 	Name   string
 	Value  string
 	Values string // the JSON in it, or ""
+	HasID  bool   // there is a session ID in it instead
 }
 
 // benchPart shows the cookie that the visitor has now.
 func (c *classroom) benchPart(w http.ResponseWriter, r *http.Request) {
 	l := c.now()
 	if l == nil || l.wire == nil || l.unit.Folder != r.FormValue("folder") {
-		c.problem(w, http.StatusConflict, "The program does not run.")
+		c.problem(w, r, http.StatusConflict, "The program does not run.")
 		return
 	}
 	v := benchView{Name: l.wire.cookieName()}
 	if cookies := r.CookiesNamed(v.Name); len(cookies) > 0 {
 		v.Value = cookies[0].Value
-		if cut := l.wire.cut(cookies[0]); !cut.HasID {
+		cut := l.wire.cut(cookies[0])
+		v.HasID = cut.HasID
+		if cut.values != nil {
 			v.Values = cut.Decoded
 		}
 	}
@@ -428,7 +460,7 @@ func (c *classroom) benchPart(w http.ResponseWriter, r *http.Request) {
 func (c *classroom) act(w http.ResponseWriter, r *http.Request) {
 	l := c.now()
 	if l == nil || l.wire == nil || l.unit.Folder != r.PostFormValue("folder") {
-		c.problem(w, http.StatusConflict, "The program does not run.")
+		c.problem(w, r, http.StatusConflict, "The program does not run.")
 		return
 	}
 	value := ""
@@ -438,7 +470,7 @@ func (c *classroom) act(w http.ResponseWriter, r *http.Request) {
 	action := r.PostFormValue("action")
 	v, err := l.bench.act(action, value, r.PostFormValue("values"))
 	if err != nil {
-		c.problem(w, http.StatusConflict, err.Error()+".")
+		c.problem(w, r, http.StatusConflict, err.Error()+".")
 		return
 	}
 	// First this, so that the verdict of the next request replaces it.

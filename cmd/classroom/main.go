@@ -32,7 +32,7 @@ func main() {
 		os.Exit(runUntilInputEnds(os.Args[2:]))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the classroom at once
 	if err := run(ctx, os.Args[1:], os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "classroom:", err)
 		os.Exit(1)
@@ -47,6 +47,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	site := flags.String("site", "localhost:8080", "address of the lesson")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.NArg() > 0 || *addr == *site {
+		return fmt.Errorf("want two different addresses, -addr and -site, and no other argument")
 	}
 	for _, a := range []string{*addr, *site} {
 		if !isLocal(a) {

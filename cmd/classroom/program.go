@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"example.com/sessions/internal/course"
 )
 
 // program is a program of the course that runs behind the proxy. When one of its files
@@ -23,7 +25,7 @@ import (
 type program struct {
 	root, folder string // what to build
 	dir          string // for the binary, and for what the program stores
-	fixed        []string
+	fixed        string // the address of the program; "" for any that is free
 
 	// It is called with each line that the program writes.
 	log func(line string)
@@ -42,16 +44,25 @@ type program struct {
 	stop   func()   // ends the program, and waits for its end
 }
 
-// newProgram returns a program that does not run yet. Its arguments end with fixed.
-func newProgram(root, folder, dir string, fixed ...string) *program {
-	return &program{root: root, folder: folder, dir: dir, fixed: fixed, secret: rand.Text() + rand.Text(), stop: func() {}}
+// newProgram returns a program that does not run yet.
+func newProgram(root, folder, dir, secret, fixed string) *program {
+	return &program{root: root, folder: folder, dir: dir, fixed: fixed, secret: secret, stop: func() {}}
 }
+
+// newSecret returns a secret that can stand in the environment.
+func newSecret() string { return rand.Text() + rand.Text() }
 
 // State says in words how the program is.
 func (p *program) State() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state
+}
+
+// Stopped reports whether the program does not run, and will not by itself.
+func (p *program) Stopped() bool {
+	state := p.State()
+	return state != building && state != starting && state != running
 }
 
 // Runs reports whether the program answers requests.
@@ -64,8 +75,12 @@ func (p *program) Broken() []string {
 	return p.broken[:min(len(p.broken), 10)]
 }
 
-// running is the state of a program that answers requests.
-const running = "The program is running."
+// These are states of a program. The others say why it does not run.
+const (
+	building = "The program is being built …"
+	starting = "The program is starting …"
+	running  = "The program is running."
+)
 
 // watched is how often the files are looked at.
 const watched = 300 * time.Millisecond
@@ -73,7 +88,7 @@ const watched = 300 * time.Millisecond
 // run builds and starts the program, again after each change of a file, until the context
 // ends. It calls edited after a build that a change has caused.
 func (p *program) run(ctx context.Context, edited func()) {
-	defer func() { p.end("The program has ended.") }()
+	defer func() { p.end("Another lesson runs now, so this program was ended.") }()
 	seen := p.files()
 	p.build(ctx)
 	ticks := time.NewTicker(watched)
@@ -116,14 +131,14 @@ func (p *program) files() map[string]time.Time {
 func (p *program) build(ctx context.Context) {
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	p.tell(func() { p.state = "The program is being built …" })
+	p.tell(func() { p.state = building })
 	binary := filepath.Join(p.dir, filepath.Base(p.folder)+".exe")
 	command := exec.CommandContext(ctx, "go", "build", "-o", binary+".new", "./"+p.folder)
 	command.Dir = p.root
 	output, err := command.CombinedOutput()
 	if err != nil {
 		p.tell(func() {
-			p.broken = strings.Split(strings.TrimSpace(string(output)), "\n")
+			p.broken = course.CompileErrors(string(output))
 			p.state = "The program does not compile."
 			if p.addr != "" {
 				p.state += " The last one that did goes on."
@@ -149,7 +164,7 @@ func (p *program) again(flags []string, renew bool) {
 	p.mu.Lock()
 	p.flags = flags
 	if renew {
-		p.secret = rand.Text() + rand.Text()
+		p.secret = newSecret()
 	}
 	p.mu.Unlock()
 	p.start(filepath.Join(p.dir, filepath.Base(p.folder)+".exe"))
@@ -164,12 +179,11 @@ func (p *program) start(binary string) {
 		return
 	}
 	p.mu.Lock()
-	args := append([]string{"child", binary}, p.flags...)
-	if len(p.fixed) > 0 {
-		args, addr = append(args, p.fixed...), p.fixed[1]
-	} else {
-		args = append(args, "-addr", addr)
+	if p.fixed != "" {
+		addr = p.fixed
 	}
+	// The address comes first, because the first word that is no flag ends the flags.
+	args := append([]string{"child", binary, "-addr", addr}, p.flags...)
 	command := exec.Command(self, args...)
 	command.Dir = p.dir
 	// What a program stores goes to p.dir, and not where the learner's other runs store it.
@@ -194,7 +208,7 @@ func (p *program) start(binary string) {
 	p.tell(func() {
 		p.starts++
 		number = p.starts
-		p.addr, p.state = addr, "The program is starting …"
+		p.addr, p.state = addr, starting
 		p.stop = func() { input.Close(); <-ended }
 	})
 	go func() {
@@ -204,18 +218,27 @@ func (p *program) start(binary string) {
 		close(ended)
 		p.tell(func() {
 			if p.addr != "" && p.starts == number {
-				p.addr, p.state = "", "The program has ended. Its log says why."
+				p.addr, p.state = "", "The program has ended. If its log does not say why, it was killed."
 			}
 		})
 	}()
 	if listens(ended, addr) {
 		p.tell(func() { p.state = running })
+		return
+	}
+	select {
+	case <-ended:
+	default:
+		p.end(fmt.Sprintf("The program did not listen within %v, so it was ended.", patience))
 	}
 }
 
+// patience is how long a program may take until it listens.
+const patience = 10 * time.Second
+
 // listens waits until something listens on the address, or until the program has ended.
 func listens(ended <-chan struct{}, addr string) bool {
-	for {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
 			conn.Close()
@@ -227,6 +250,7 @@ func listens(ended <-chan struct{}, addr string) bool {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	return false
 }
 
 // end ends the program, if it runs.

@@ -152,7 +152,7 @@ func TestClassroomTriesAnEditAndLeavesTheFilesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Browser.Click("(//button[.='Try'])[1]")
-	c.shows("try-0", "With this edit, a claim fails: Cart counts multiplies and adds up", "main_test.go:", "lessons/05-cart/main.go, line")
+	c.shows("try-0", "with this edit a claim fails: Cart counts multiplies and adds up", "main_test.go:", "lessons/05-cart/main.go, line")
 	c.Browser.Click("//button[.='Run this test']")
 	c.shows("try-3", "The test fails, because the feature is not there yet.")
 	after, err := os.ReadFile(filepath.Join(c.root, "lessons/05-cart/main.go"))
@@ -230,9 +230,9 @@ func TestClassroomCopyIsDeadAfterLogoutWithAStore(t *testing.T) {
 	c.ClickHere("Take a copy")
 	c.shows("verdict", "Copied")
 	c.inSite(func(v visitor) { v.Click("Logout") })
-	c.shows("wire", "the browser is asked to delete the cookie")
+	c.shows("wire", "The program asks the browser to delete the cookie.")
 	c.ClickHere("Put the copy back")
-	c.shows("verdict", "Refused", "session: ", "the logout ends the record")
+	c.shows("verdict", "Refused", "session: ", "a logout ends the record")
 	c.looks("store")
 }
 

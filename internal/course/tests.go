@@ -14,10 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // Test is one test of a folder, and what its last run has shown.
@@ -107,9 +107,20 @@ func Run(ctx context.Context, root, folder string, tests []*Test, ended func(*Te
 		return nil, fmt.Errorf("cannot run the go command: %w", err)
 	}
 	if read == 0 && errs.Len() > 0 {
-		broken = strings.Split(strings.TrimSpace(errs.String()), "\n")
+		broken = CompileErrors(errs.String())
 	}
 	return broken, nil
+}
+
+// CompileErrors returns the lines of the go command's output that say what is wrong. The
+// other lines name packages.
+func CompileErrors(output string) (lines []string) {
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // readEvents adds the output of go test -json to the tests. It returns how many lines it
@@ -157,35 +168,30 @@ func First(tests []*Test) *Test {
 	return nil
 }
 
+var (
+	plural  = regexp.MustCompile(`^([A-Z]{2,}s)(?:[A-Z0-9]|$)`) // IDs
+	acronym = regexp.MustCompile(`^([A-Z]+)[A-Z][a-z]`)         // HTML in HTMLStays
+	word    = regexp.MustCompile(`^([A-Z]{2,}|[A-Z]?[a-z]+|[0-9]+|.)`)
+)
+
 // Claim returns the name of the test in words.
 func (t *Test) Claim() string {
-	runes := []rune(strings.TrimPrefix(t.Name, "Test"))
 	var words []string
-	for i, r := range runes {
-		inside := i > 0 && (kind(r) == kind(runes[i-1]) || unicode.IsLower(r) && unicode.IsUpper(runes[i-1]))
-		beforeLower := i > 0 && i+1 < len(runes) && unicode.IsUpper(r) && unicode.IsLower(runes[i+1])
-		if !inside || beforeLower {
-			words = append(words, "")
+	for rest := strings.TrimPrefix(t.Name, "Test"); rest != ""; {
+		var next string
+		for _, kind := range []*regexp.Regexp{plural, acronym, word} {
+			if found := kind.FindStringSubmatch(rest); found != nil {
+				next = found[1]
+				break
+			}
 		}
-		words[len(words)-1] += string(r)
-	}
-	for i, word := range words {
-		if i > 0 && (len(word) == 1 || word != strings.ToUpper(word)) {
-			words[i] = strings.ToLower(word)
+		rest = rest[len(next):]
+		if len(words) > 0 && (len(next) == 1 || strings.ToUpper(next) != next) && !plural.MatchString(next) {
+			next = strings.ToLower(next)
 		}
+		words = append(words, next)
 	}
 	return strings.Join(words, " ")
-}
-
-// kind returns the kind of a letter in a name: a capital, a digit, or another letter.
-func kind(r rune) int {
-	switch {
-	case unicode.IsUpper(r):
-		return 0
-	case unicode.IsDigit(r):
-		return 1
-	}
-	return 2
 }
 
 // Failure returns the lines that say what went wrong first, at most six.

@@ -8,6 +8,9 @@ func TestClaimIsTheNameInWords(t *testing.T) {
 		"TestOddTextIsNoError":       "Odd text is no error",
 		"TestTypedHTMLStaysText":     "Typed HTML stays text",
 		"TestLongHeaderIs431":        "Long header is 431",
+		"TestCookieHoldsIDsOnly":     "Cookie holds IDs only",
+		"TestStoresIDs":              "Stores IDs",
+		"TestUserIsKnown":            "User is known",
 		"TestLogoutTakesAPost":       "Logout takes a post",
 	} {
 		if got := (&Test{Name: name}).Claim(); got != want {
