@@ -26,7 +26,7 @@ func (p page) String() string { return site[p].Name }
 // forget an open visit, it deletes the sheet without adding it.
 //
 // The memory is bounded. Each sheet has a fixed number of counters and at most maxPath
-// pages, and there are at most limit sheets.
+// pages. There are at most limit sheets and at most limit forgotten IDs.
 //
 // The ledger counts each view under one lock, so that the path and the sums always agree.
 // With the path in the session and the sums in memory they could disagree, because the
@@ -40,6 +40,9 @@ type ledger struct {
 	queue list.List                // the same visits, the longest unused first
 	ended books
 	early int // visits that ended early because the ledger was full
+
+	forgotten map[string]*list.Element // of mark, by visitor
+	marks     list.List                // the same marks, the oldest first
 }
 
 // visit is the sheet of an open visit. A visit is a series of views in which each view
@@ -51,14 +54,23 @@ type visit struct {
 	path        []page // the last maxPath pages, the latest at the end
 	steps       steps  // all steps, also those that are no longer in path
 	views       int
-	forgotten   bool // counts no views; the comment of forget says why
+}
+
+// mark says when a visitor asked to be forgotten. The comment of forget says why it is
+// needed.
+type mark struct {
+	visitor string
+	at      time.Time
 }
 
 // steps has the number of steps from one page to another, as [from][to].
 type steps [len(site)][len(site)]int
 
 func newLedger(limit int) *ledger {
-	return &ledger{limit: limit, since: time.Now(), open: make(map[string]*list.Element)}
+	return &ledger{
+		limit: limit, since: time.Now(),
+		open: make(map[string]*list.Element), forgotten: make(map[string]*list.Element),
+	}
 }
 
 // view counts one view of a page.
@@ -67,14 +79,15 @@ func (l *ledger) view(visitor string, p page) {
 	defer l.mu.Unlock()
 	now := time.Now() // read under the lock, so that the queue is in order
 	l.endIdle(now)
+	if _, ok := l.forgotten[visitor]; ok {
+		return
+	}
 	e, ok := l.open[visitor]
 	if !ok {
 		e = l.add(&visit{visitor: visitor, began: now, entry: p})
 	}
-	if v := e.Value.(*visit); !v.forgotten {
-		v.view(p, now)
-		l.queue.MoveToBack(e)
-	}
+	e.Value.(*visit).view(p, now)
+	l.queue.MoveToBack(e)
 }
 
 func (v *visit) view(p page, now time.Time) {
@@ -92,11 +105,14 @@ func (v *visit) exit() page {
 	return v.path[len(v.path)-1]
 }
 
-// forget deletes a visitor's open visit.
+// forget deletes a visitor's open visit, and marks the ID for idleTimeout.
 //
-// An empty sheet takes its place for idleTimeout. A request of another tab, which is in
-// flight, has the same cookie. It must not begin a new visit, because the visitor has just
-// asked to be forgotten.
+// A request of another tab, which is in flight, has the same cookie. It must not begin a
+// new visit, because the visitor has just asked to be forgotten. This is so even if there
+// was no open visit: it may have ended a moment ago.
+//
+// If there are too many marks, forget deletes the oldest one. Marks take no room of
+// visits.
 func (l *ledger) forget(visitor string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,7 +124,17 @@ func (l *ledger) forget(visitor string) {
 	if e, ok := l.open[visitor]; ok {
 		l.remove(e)
 	}
-	l.add(&visit{visitor: visitor, last: now, forgotten: true})
+	if e, ok := l.forgotten[visitor]; ok {
+		l.unmark(e)
+	}
+	if len(l.forgotten) >= l.limit {
+		l.unmark(l.marks.Front())
+	}
+	l.forgotten[visitor] = l.marks.PushBack(mark{visitor, now})
+}
+
+func (l *ledger) unmark(e *list.Element) {
+	delete(l.forgotten, l.marks.Remove(e).(mark).visitor)
 }
 
 // visit returns a copy of a visitor's open visit. If there is none, the copy has no
@@ -138,12 +164,9 @@ func (l *ledger) sum() totals {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.endIdle(time.Now())
-	t := totals{books: l.ended, since: l.since, limit: l.limit, early: l.early}
+	t := totals{books: l.ended, since: l.since, open: len(l.open), limit: l.limit, early: l.early}
 	for e := l.queue.Front(); e != nil; e = e.Next() {
-		if v := e.Value.(*visit); !v.forgotten {
-			t.add(v)
-			t.open++
-		}
+		t.add(e.Value.(*visit))
 	}
 	return t
 }
@@ -159,32 +182,28 @@ func (l *ledger) sum() totals {
 // visitors out of it.
 func (l *ledger) add(v *visit) *list.Element {
 	if len(l.open) >= l.limit {
-		if oldest := l.queue.Front(); !l.end(oldest).forgotten {
-			l.early++
-		}
+		l.end(l.queue.Front())
+		l.early++
 	}
 	e := l.queue.PushBack(v)
 	l.open[v.visitor] = e
 	return e
 }
 
-// endIdle ends the idle visits. They are at the front of the queue.
+// endIdle ends the idle visits, and deletes the old marks. They are at the front of their
+// lists.
 func (l *ledger) endIdle(now time.Time) {
-	for e := l.queue.Front(); e != nil; e = l.queue.Front() {
-		if now.Sub(e.Value.(*visit).last) < idleTimeout {
-			return
-		}
+	for e := l.queue.Front(); e != nil && now.Sub(e.Value.(*visit).last) >= idleTimeout; e = l.queue.Front() {
 		l.end(e)
+	}
+	for e := l.marks.Front(); e != nil && now.Sub(e.Value.(mark).at) >= idleTimeout; e = l.marks.Front() {
+		l.unmark(e)
 	}
 }
 
 // end removes a visit and adds its counts to the sums.
-func (l *ledger) end(e *list.Element) *visit {
-	v := l.remove(e)
-	if !v.forgotten {
-		l.ended.add(v)
-	}
-	return v
+func (l *ledger) end(e *list.Element) {
+	l.ended.add(l.remove(e))
 }
 
 func (l *ledger) remove(e *list.Element) *visit {
@@ -227,13 +246,4 @@ func (b *books) views(p page) int {
 		n += b.steps[from][p]
 	}
 	return n
-}
-
-// classOf returns the index of the class that contains n.
-func classOf(classes []class, n int) int {
-	i := len(classes) - 1
-	for i > 0 && n < classes[i].From {
-		i--
-	}
-	return i
 }

@@ -79,12 +79,16 @@ func main() {
 }
 
 // options returns the session options. Lifetime is how long the choice lasts after the
-// visitor's last request.
+// visitor pressed the button.
+//
+// With KeepExpiry, later requests do not move that deadline, so their responses set no
+// cookie. Without it, the response of a page that is in flight could set the cookie again
+// when the visitor has just pressed "Count me again".
 //
 // There is no IdleTimeout, because it would also end a visitor's "Do not count me" after
 // half an hour. The ledger itself decides when a visit ends.
 func options() *session.Options {
-	return &session.Options{Name: "analytics", Lifetime: 180 * 24 * time.Hour}
+	return &session.Options{Name: "analytics", Lifetime: 180 * 24 * time.Hour, KeepExpiry: true}
 }
 
 // newHandler returns the site, whose ledger has room for limit open visits.
@@ -199,7 +203,7 @@ func (t tracker) privacy(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// forget removes the visitor's open visit and ID.
+// forget removes the visitor's open visit and the ID in the cookie.
 //
 // An opt-out stays in the session. Without one, the session is then empty, and the
 // manager tells the browser to delete its cookie.

@@ -92,6 +92,12 @@ func TestBrowserAsksBeforeItShowsItsCopy(t *testing.T) {
 	if got, want := page.Header.Get("Cache-Control"), "no-cache, private"; got != want {
 		t.Errorf("got Cache-Control: %q, want %q", got, want)
 	}
+	r := httptest.NewRequest("GET", webtest.Origin+"/tea", nil)
+	r.Header.Set("DNT", "1")
+	page = webtest.NewBrowser(t, testSite(t)).Send(r)
+	if got, want := page.Header.Get("Cache-Control"), "no-cache"; !strings.Contains(got, want) {
+		t.Errorf("a page that is not counted: got Cache-Control: %q, want %s in it", got, want)
+	}
 }
 
 // The report: its template gets the numbers.
@@ -412,6 +418,11 @@ func TestVisitorWhoseBrowserDeclinesIsToldSo(t *testing.T) {
 		r := httptest.NewRequest("GET", webtest.Origin+"/privacy", nil)
 		r.Header.Set(header, "1")
 		webtest.NewBrowser(t, testSite(t)).Send(r).MustShow("You are not counted: your browser asks for that")
+
+		// Here the browser began to decline during a session, so there is also a path.
+		page := testVisit(t, testSite(t), "/tea", "/cocoa").Send(r.Clone(t.Context()))
+		page.MustShow("You are not counted: your browser asks for that")
+		mustHaveViews(t, page, "2")
 	}
 }
 
@@ -497,6 +508,21 @@ func TestVisitorWhoOptedOutIsNotCounted(t *testing.T) {
 	testReport(t, handler).must(t, "Page views", "0")
 }
 
+// A page can be in flight when the visitor presses "Count me again". If its response set
+// the cookie again, it would bring the choice back.
+func TestPagesOfAVisitorWhoOptedOutSetNoCookie(t *testing.T) {
+	handler := testSite(t)
+	browser := webtest.NewBrowser(t, handler)
+	browser.Post("/opt-out", nil)
+	for _, path := range []string{"/", "/tea", "/about", "/privacy", "/report"} {
+		if line := browser.Get(path).Header.Get("Set-Cookie"); line != "" {
+			t.Errorf("%s, after the opt-out: got Set-Cookie: %s, want none", path, line)
+		}
+	}
+}
+
+// The 180 days begin with the button. Later pages do not move the deadline, because for
+// that their responses would need to set the cookie again.
 func TestOptOutLasts180Days(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler := testSite(t)
@@ -505,12 +531,22 @@ func TestOptOutLasts180Days(t *testing.T) {
 		if want := "Max-Age=15552000"; !slices.Contains(strings.Split(line, "; "), want) {
 			t.Errorf("got Set-Cookie: %s, want %s in it, which is 180 days", line, want)
 		}
-		for range 3 { // 510 days in all, but never 180 days without a visit
+		day := 0
+		for _, visit := range []struct {
+			day   int
+			views string // in the report, after this visit
+		}{{1, "0"}, {19, "0"}, {100, "0"}, {179, "0"}, {181, "1"}} {
+			time.Sleep(time.Duration(visit.day-day) * 24 * time.Hour)
+			day = visit.day
 			browser.Restart()
-			time.Sleep(170 * 24 * time.Hour)
-			browser.Get("/tea")
+			line := browser.Get("/tea").Header.Get("Set-Cookie")
+			if visit.views == "0" && line != "" {
+				t.Errorf("day %d after the button: got Set-Cookie: %s, want none", day, line)
+			}
+			if got := testReport(t, handler).cells["Page views"]; !slices.Equal(got, []string{visit.views}) {
+				t.Errorf("day %d after the button: got %s page views, want %s", day, got, visit.views)
+			}
 		}
-		testReport(t, handler).must(t, "Page views", "0")
 	})
 }
 
@@ -713,7 +749,29 @@ func mustCountNothingAfter(t *testing.T, button string) {
 	report.must(t, "Sessions", before.cells["Sessions"]...)
 
 	tab.Get("/tea")
-	testReport(t, handler).must(t, "Tea", "1", "1", "1")
+	if got := testReport(t, handler).cells["Tea"]; !slices.Equal(got, []string{"1", "1", "1"}) {
+		t.Errorf("30:00 after the button, with the old cookie: got the row Tea %q, want 1 view, 1 entry and 1 exit", got)
+	}
+}
+
+// The buttons forget the ID also when the session has ended a moment ago.
+func TestOlderCookieCountsNothingIfTheSessionEndedBeforeTheButton(t *testing.T) {
+	for _, button := range []string{"/forget", "/opt-out"} {
+		t.Run(button, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				handler := testSite(t)
+				browser := testVisit(t, handler, "/cocoa")
+				old := browser.Cookie("/", "analytics")
+				time.Sleep(30 * time.Minute)
+				browser.Post(button, nil)
+				browser.SetCookie("analytics", old)
+				browser.Get("/tea")
+				report := testReport(t, handler)
+				report.must(t, "Page views", "1")
+				report.must(t, "Tea", "0", "0", "0")
+			})
+		})
+	}
 }
 
 func TestPressingAButtonTwiceChangesNothing(t *testing.T) {
@@ -731,6 +789,38 @@ func TestPressingAButtonTwiceChangesNothing(t *testing.T) {
 		browser.SetCookie("analytics", old)
 		browser.Get("/tea")
 		testReport(t, handler).mustEqual(t, before)
+	}
+}
+
+func TestPressingAButtonAgainBeginsThe30MinutesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := testSite(t)
+		browser := testVisit(t, handler, "/")
+		old := browser.Cookie("/", "analytics")
+		for range 2 {
+			browser.SetCookie("analytics", old)
+			browser.Post("/forget", nil)
+			time.Sleep(20 * time.Minute)
+		}
+		browser.SetCookie("analytics", old)
+		browser.Get("/tea") // 40 minutes after the first press, 20 after the second
+		testReport(t, handler).must(t, "Page views", "0")
+		time.Sleep(10 * time.Minute)
+		browser.Get("/tea")
+		testReport(t, handler).must(t, "Page views", "1")
+	})
+}
+
+func TestOptOutWithAnOlderCookieStoresTheChoice(t *testing.T) {
+	for _, button := range []string{"/forget", "/opt-out"} {
+		browser := testVisit(t, testSite(t), "/")
+		old := browser.Cookie("/", "analytics")
+		browser.Post(button, nil)
+		browser.SetCookie("analytics", old)
+		browser.Post("/opt-out", nil)
+		if got, want := testPayload(t, browser), `{"_permanent":true,"opted_out":true}`; got != want {
+			t.Errorf("%s, and then /opt-out with the old cookie: got the payload %s, want %s", button, got, want)
+		}
 	}
 }
 
@@ -765,10 +855,57 @@ func TestForgottenVisitorEndsNoOtherSession(t *testing.T) {
 	webtest.NewBrowser(t, handler).Post("/opt-out", nil)
 	mustHaveViews(t, regular.Get("/privacy"), "1")
 	regular.Post("/forget", nil)
-	testVisit(t, handler, "/tea")
+	regular = testVisit(t, handler, "/tea")
+	mustHaveViews(t, regular.Get("/privacy"), "1")
 	report := testReport(t, handler)
 	report.must(t, "Ended early", "0")
 	report.must(t, "Sessions", "1")
+}
+
+// The server also forgets whom it forgot. There is room for three forgotten IDs.
+func TestForgottenVisitorsFillNoMemory(t *testing.T) {
+	for _, button := range []string{"/forget", "/opt-out"} {
+		t.Run(button, func(t *testing.T) {
+			handler := testSiteWithRoom(t, 3)
+			var old []string
+			for range 4 {
+				browser := testVisit(t, handler, "/")
+				old = append(old, browser.Cookie("/", "analytics"))
+				browser.Post(button, nil)
+			}
+			tab := webtest.NewBrowser(t, handler)
+			for _, cookie := range old[1:] {
+				tab.SetCookie("analytics", cookie)
+				tab.Get("/tea")
+			}
+			if got := testReport(t, handler).cells["Page views"]; !slices.Equal(got, []string{"0"}) {
+				t.Errorf("the old cookies of the last 3 visitors who were forgotten: got %s views, want 0", got)
+			}
+			tab.SetCookie("analytics", old[0])
+			tab.Get("/tea")
+			if got := testReport(t, handler).cells["Page views"]; !slices.Equal(got, []string{"1"}) {
+				t.Errorf("the old cookie of the visitor who was forgotten before these 3: got %s views, want 1, because only 3 IDs are remembered", got)
+			}
+		})
+	}
+}
+
+func TestForgottenIDsTakeNoPlaceOfASession(t *testing.T) {
+	handler := testSiteWithRoom(t, 3)
+	regular := testVisit(t, handler, "/")
+	tab := webtest.NewBrowser(t, handler)
+	browser := testVisit(t, handler, "/cocoa")
+	tab.SetCookie("analytics", browser.Cookie("/", "analytics"))
+	browser.Post("/forget", nil)
+	for range 2 {
+		testVisit(t, handler, "/tea")
+	}
+	tab.Get("/cocoa")
+	report := testReport(t, handler)
+	report.must(t, "Ended early", "0")
+	report.must(t, "Still open", "3")
+	report.must(t, "Page views", "3")
+	mustHaveViews(t, regular.Get("/privacy"), "1")
 }
 
 // A visitor can forge nothing, but an older release may have signed values of other types

@@ -1,4 +1,4 @@
-// Command start is where you begin exercise 2. It has the routes, the hashing of
+// This program is where you begin exercise 2. It has the routes, the hashing of
 // passwords and a login page. The comments that begin with TODO say where to write.
 package main
 

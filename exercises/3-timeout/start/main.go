@@ -1,4 +1,4 @@
-// Command start is where you begin exercise 3. It has the routes, the hashing of passwords,
+// This program is where you begin exercise 3. It has the routes, the hashing of passwords,
 // a login form that checks what was typed, and notes. The comments that begin with TODO say
 // where to write.
 //

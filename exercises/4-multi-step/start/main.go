@@ -1,4 +1,4 @@
-// Command start is where you begin exercise 4. It has the routes, the fields of the steps in
+// This program is where you begin exercise 4. It has the routes, the fields of the steps in
 // steps.go, and the frame of the pages in pages.html. The comments that begin with TODO say
 // where to write.
 package main

@@ -1,4 +1,4 @@
-// Command start is where you begin exercise 5. It has the routes, the six pages, the
+// This program is where you begin exercise 5. It has the routes, the six pages, the
 // template of the report and the text of the notice. The comments that begin with TODO say
 // where to write.
 package main
@@ -88,6 +88,10 @@ func newHandler(sessions *session.Manager, limit int) http.Handler {
 	mux.HandleFunc("POST /opt-in", notYet)
 	return http.NewCrossOriginProtection().Handler(sessions.Handler(mux))
 }
+
+// robots are words that robots have in their User-Agent. A robot that claims to be a
+// browser counts as a visitor.
+var robots = []string{"bot", "crawl", "spider", "slurp", "preview", "externalhit"}
 
 // TODO: the counting. Give it a file of its own. The report's data is in report.go.
 

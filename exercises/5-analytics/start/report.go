@@ -2,12 +2,12 @@ package main
 
 import "time"
 
-// This file is a part of the task: the data that the template of the report needs. Nothing
-// in it counts.
+// This file is a part of the task: the data that the template of the report needs, and a
+// function that finds a number's class. Nothing in it counts.
 
 const (
 	maxSteps = 10  // maximum number of steps in the report's list
-	barWidth = 200 // of the longest bar, in the chart's units
+	barWidth = 200 // of the widest bar, in the chart's units
 )
 
 // report is the data of the report's page. The template "report" shows it. An open session
@@ -19,22 +19,23 @@ type report struct {
 	Open     int           // sessions that are open
 	Limit    int           // maximum number of open sessions
 	Early    int           // sessions that ended early, because there were too many
-	Length   time.Duration // average length of a session, in whole seconds
+	Length   time.Duration // average length of a session, rounded down to whole seconds
 	Depth    float64       // average number of views in a session
 
 	Pages    [len(site)]pageCounts // in the order of site
-	Steps    []stepCount           // the most common steps, and the most common one first
+	Steps    []stepCount           // at most maxSteps, the most common one first
 	AllSteps int                   // all steps, also those that are not in the list
 
 	Lengths [len(lengthClasses)]int // sessions in each class
 	Depths  [len(depthClasses)]int  // sessions in each class
 }
 
-// pageCounts has the numbers of a page, and how wide its bar is in the chart.
+// pageCounts has the numbers of a page, and how wide its bar is in the chart, rounded down.
 type pageCounts struct{ Views, Entries, Exits, Bar int }
 
 // stepCount says how often visitors went from one page to another. From and To are names
-// of pages, such as Home.
+// of pages, such as Home. Steps with the same count are in the order of site: first by
+// From, then by To.
 type stepCount struct {
 	From, To string
 	Count    int
@@ -54,4 +55,14 @@ var lengthClasses = [...]class{ // in seconds
 var depthClasses = [...]class{ // in views
 	{"1 page", 1}, {"2 or 3 pages", 2}, {"4 to 6 pages", 4},
 	{"7 to 12 pages", 7}, {"13 to 50 pages", 13}, {"Over 50 pages", 51},
+}
+
+// classOf returns the index of the class that contains n, for instance
+// classOf(depthClasses[:], views).
+func classOf(classes []class, n int) int {
+	i := len(classes) - 1
+	for i > 0 && n < classes[i].From {
+		i--
+	}
+	return i
 }
