@@ -54,7 +54,9 @@ func openClassroomAt(t *testing.T, site string) classroom {
 	addr := freeAddr(t)
 	browser := webdriver.Open(t, webdriver.Options{})
 	webdriver.Start(t, "The classroom is at", "env", "-C", root, "GOCACHE="+strings.TrimSpace(string(cache)), binary, "-addr", addr, "-site", site)
-	return classroom{visitor{Browser: browser, t: t, program: "classroom", site: "http://" + addr}, root, site}
+	c := classroom{visitor{Browser: browser, t: t, program: "classroom", site: "http://" + addr}, root, site}
+	c.resize(1280, 800, "light")
+	return c
 }
 
 // inSite runs do in the frame that has the lesson.
