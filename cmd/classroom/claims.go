@@ -35,8 +35,9 @@ func (c *claims) run(ctx context.Context, race bool) {
 	if c.stop != nil {
 		c.stop()
 	}
-	ctx, c.stop = context.WithCancel(ctx)
-	mine := ctx
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	c.stop = stop
 	tests, err := course.ReadTests(filepath.Join(c.root, c.folder))
 	c.tests, c.ran, c.running, c.race, c.broken = tests, true, err == nil, race, nil
 	if err != nil {
@@ -51,8 +52,8 @@ func (c *claims) run(ctx context.Context, race bool) {
 	if race {
 		flags = append(flags, "-race")
 	}
-	broken, err := course.Run(mine, c.root, c.folder, tests, c.ended, flags...)
-	if mine.Err() != nil {
+	broken, err := course.Run(ctx, c.root, c.folder, tests, c.ended, flags...)
+	if ctx.Err() != nil {
 		return // another run has begun
 	}
 	if err != nil {

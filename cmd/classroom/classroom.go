@@ -205,7 +205,7 @@ func (c *classroom) run(u unit) error {
 	c.current = l
 	c.mu.Unlock()
 	go func() {
-		l.program.run(ctx, func() { c.claimsOf(u).again(c.ctx) })
+		l.program.run(ctx, func() { go c.claimsOf(u).again(c.ctx) })
 		close(ended)
 	}()
 	return nil
