@@ -32,14 +32,20 @@ type page struct {
 	MaxNote int
 }
 
+// page returns what all pages of a user need.
+func (a *app) page(r *http.Request, name string) page {
+	return page{User: name, End: a.end(session.From(r)), MaxNote: maxNote}
+}
+
 func (a *app) dashboard(w http.ResponseWriter, r *http.Request, name string) {
-	p := page{User: name, End: a.end(session.From(r))}
+	p := a.page(r, name)
 	a.warn(w, r.URL.Path, p.End)
 	show(w, http.StatusOK, "dashboard", p)
 }
 
 func (a *app) listNotes(w http.ResponseWriter, r *http.Request, name string) {
-	p := page{User: name, End: a.end(session.From(r)), Notes: a.notesOf(name)}
+	p := a.page(r, name)
+	p.Notes = a.notesOf(name)
 	a.warn(w, r.URL.Path, p.End)
 	show(w, http.StatusOK, "notes", p)
 }
@@ -48,7 +54,9 @@ func (a *app) listNotes(w http.ResponseWriter, r *http.Request, name string) {
 // what the visitor is typing. Each form has an ID, so that a note that is sent twice can be
 // saved once.
 func (a *app) noteForm(w http.ResponseWriter, r *http.Request, name string) {
-	show(w, http.StatusOK, "note", page{User: name, End: a.end(session.From(r)), Note: note{ID: rand.Text()}, MaxNote: maxNote})
+	p := a.page(r, name)
+	p.Note.ID = rand.Text()
+	show(w, http.StatusOK, "note", p)
 }
 
 // addNote saves a note.
@@ -65,7 +73,9 @@ func (a *app) addNote(w http.ResponseWriter, r *http.Request) {
 	}
 	active(s)
 	if wrong := checkNote(n.Text); wrong != "" {
-		show(w, http.StatusBadRequest, "note", page{User: name, End: a.end(s), Note: n, Problem: wrong, MaxNote: maxNote})
+		p := a.page(r, name)
+		p.Note, p.Problem = n, wrong
+		show(w, http.StatusBadRequest, "note", p)
 		return
 	}
 	a.saveNote(name, n)

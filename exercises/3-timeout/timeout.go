@@ -125,7 +125,11 @@ func (a *app) countdown(w http.ResponseWriter, r *http.Request) {
 	}
 	end := a.end(s)
 	left := time.Until(end.At)
-	refresh(w, max(min(tick, left), left-a.notice()), page)
+	wait := left - a.notice()
+	if wait <= 0 {
+		wait = min(tick, left)
+	}
+	refresh(w, wait, page)
 	show(w, http.StatusOK, "countdown", map[string]any{
 		"Left": clock(left),
 		"Soon": left <= a.notice(),

@@ -7,11 +7,12 @@ import (
 
 // form is what the login page shows. It has no password, so no page ever shows one.
 //
-// TODO: why the visitor was logged out, the page that the login leads to, and a note that
-// came too late.
+// TODO: why the visitor was logged out, and the page that the login leads to.
 type form struct {
 	Username string // as it was typed
 	Problem  string // what is wrong with the form
+	Note     note   // a note that came too late
+	MaxNote  int
 }
 
 func (a *app) loginForm(w http.ResponseWriter, r *http.Request) {
@@ -19,6 +20,8 @@ func (a *app) loginForm(w http.ResponseWriter, r *http.Request) {
 }
 
 // login checks the username and the password.
+//
+// TODO: the form can have a note that came too late.
 func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	f := form{Username: r.PostForm.Get("username")}
 	var status int

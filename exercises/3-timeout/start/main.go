@@ -62,7 +62,7 @@ func main() {
 //
 // TODO: some idle timeouts make no sense.
 func newHandler(sessions *session.Manager, idle time.Duration) (http.Handler, error) {
-	a := &app{idle: idle, logins: newTurns(), notes: make(map[string][]string)}
+	a := &app{idle: idle, logins: newTurns(), notes: make(map[string][]note)}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/dashboard", http.StatusSeeOther))
 	mux.HandleFunc("GET /login", a.loginForm)
@@ -83,7 +83,7 @@ type app struct {
 	idle   time.Duration
 	logins turns
 	mu     sync.Mutex
-	notes  map[string][]string // by user, the newest first
+	notes  map[string][]note // by user, the newest first
 }
 
 // notYet answers for a handler that you write.

@@ -15,31 +15,46 @@ const (
 	maxNotes = 20   // of each user; older notes are deleted
 )
 
+// note is a text that a user saved.
+type note struct {
+	ID   string // of the form in which it was typed
+	Text string
+}
+
 // page is the data for the pages of a user.
 //
 // TODO: when the login ends.
 type page struct {
-	User          string
-	Notes         []string
-	Text, Problem string // what was typed as a note, and what is wrong with it
-	MaxNote       int
+	User    string
+	Notes   []note
+	Note    note   // what was typed
+	Problem string // what is wrong with Note
+	MaxNote int
+}
+
+// page returns what all pages of a user need.
+func (a *app) page(r *http.Request, name string) page {
+	return page{User: name, MaxNote: maxNote}
 }
 
 func (a *app) dashboard(w http.ResponseWriter, r *http.Request, name string) {
-	show(w, http.StatusOK, "dashboard", page{User: name})
+	show(w, http.StatusOK, "dashboard", a.page(r, name))
 }
 
 func (a *app) listNotes(w http.ResponseWriter, r *http.Request, name string) {
-	show(w, http.StatusOK, "notes", page{User: name, Notes: a.notesOf(name)})
+	p := a.page(r, name)
+	p.Notes = a.notesOf(name)
+	show(w, http.StatusOK, "notes", p)
 }
 
+// TODO: the form needs an ID.
 func (a *app) noteForm(w http.ResponseWriter, r *http.Request, name string) {
-	show(w, http.StatusOK, "note", page{User: name, MaxNote: maxNote})
+	show(w, http.StatusOK, "note", a.page(r, name))
 }
 
 // addNote saves a note.
 func (a *app) addNote(w http.ResponseWriter, r *http.Request) {
-	text := typed(r)
+	n := typed(r)
 	name, _ := a.user(session.From(r))
 	if name == "" {
 		// TODO: the note came too late, and must not be lost.
@@ -47,22 +62,24 @@ func (a *app) addNote(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// TODO: this is activity, too.
-	if wrong := checkNote(text); wrong != "" {
-		show(w, http.StatusBadRequest, "note", page{User: name, Text: text, Problem: wrong, MaxNote: maxNote})
+	if wrong := checkNote(n.Text); wrong != "" {
+		p := a.page(r, name)
+		p.Note, p.Problem = n, wrong
+		show(w, http.StatusBadRequest, "note", p)
 		return
 	}
-	a.saveNote(name, text)
+	a.saveNote(name, n)
 	http.Redirect(w, r, "/notes", http.StatusSeeOther)
 }
 
 // typed returns the form's note, with lines that end in LF. Browsers send CR LF at the end
 // of a line, but their maxlength counts it as one character. A note of white space is "".
-func typed(r *http.Request) string {
+func typed(r *http.Request) note {
 	text := strings.ReplaceAll(r.PostForm.Get("text"), "\r\n", "\n")
 	if strings.TrimSpace(text) == "" {
-		return ""
+		text = ""
 	}
-	return text
+	return note{ID: r.PostForm.Get("id"), Text: text}
 }
 
 // checkNote returns the problem with a note, or "" if there is none.
@@ -82,14 +99,14 @@ func checkNote(text string) string {
 // saveNote saves a note.
 //
 // TODO: the same note can come twice.
-func (a *app) saveNote(user, text string) {
+func (a *app) saveNote(user string, n note) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	notes := append([]string{text}, a.notes[user]...)
+	notes := append([]note{n}, a.notes[user]...)
 	a.notes[user] = notes[:min(len(notes), maxNotes)]
 }
 
-func (a *app) notesOf(user string) []string {
+func (a *app) notesOf(user string) []note {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.notes[user])
