@@ -1159,6 +1159,7 @@ func testTyped(t *testing.T, page webtest.Page) string {
 	}
 	_, rest, _ := strings.Cut(page.Body, tag)
 	text, _, _ := strings.Cut(rest, "</textarea>")
+	text = strings.ReplaceAll(text, "\r\n", "\n") // as browsers read it
 	return html.UnescapeString(strings.TrimPrefix(text, "\n"))
 }
 
