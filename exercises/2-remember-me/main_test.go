@@ -58,7 +58,9 @@ func TestBadFormGetsAClearResponse(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%.40q", body), func(t *testing.T) {
 			page := postBody(browser, "/login", strings.NewReader(body))
-			page.MustBe(http.StatusBadRequest, want)
+			if page.MustBe(http.StatusBadRequest, want); t.Failed() {
+				t.Logf("the form was %q", body)
+			}
 			if n := len(page.Body); n > 10_000 {
 				t.Errorf("got a response of %d bytes, want at most 10,000", n)
 			}
@@ -225,9 +227,11 @@ func TestUntickedSessionEndsAfterThirtyIdleMinutes(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		browser.Get("/dashboard").MustShow(wantIdle)
 		if value := browser.Cookie("/", "remember"); value != "" {
-			t.Errorf("got the cookie %s, want none", value)
+			t.Error("after 30 idle minutes the browser still has its cookie, want none: the session must end")
 		}
-		browser.Get("/dashboard").MustBeAt("/login")
+		page := browser.Get("/dashboard")
+		page.MustBeAt("/login")
+		page.MustNotShow(wantIdle) // the next look begins without a session
 	})
 }
 
@@ -265,20 +269,6 @@ func TestUseKeepsAnUntickedSession(t *testing.T) {
 	})
 }
 
-func TestPageSaysUntilWhenAnUntickedSessionLasts(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		browser := testLogin(t, memstore.New(), untickedForm)
-		page := browser.Get("/dashboard")
-		page.MustShow("1 January 2000, 00:30:00 UTC")
-		mustEnd(t, page, "2000-01-01T00:30:00Z")
-		time.Sleep(59 * time.Second) // less than a minute
-		mustEnd(t, browser.Get("/dashboard"), "2000-01-01T00:30:00Z")
-		time.Sleep(time.Second)
-		mustEnd(t, browser.Get("/dashboard"), "2000-01-01T00:31:00Z")
-	})
-}
-
 func TestLookingAgainSavesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		form  url.Values
@@ -306,6 +296,20 @@ func TestLookingAgainSavesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestPageSaysUntilWhenAnUntickedSessionLasts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		browser := testLogin(t, memstore.New(), untickedForm)
+		page := browser.Get("/dashboard")
+		page.MustShow("1 January 2000, 00:30:00 UTC")
+		mustEnd(t, page, "2000-01-01T00:30:00Z")
+		time.Sleep(59 * time.Second) // less than a minute
+		mustEnd(t, browser.Get("/dashboard"), "2000-01-01T00:30:00Z")
+		time.Sleep(time.Second)
+		mustEnd(t, browser.Get("/dashboard"), "2000-01-01T00:31:00Z")
+	})
 }
 
 // One request begins at 00:10 and is saved at 00:25. Another begins and is saved at
@@ -432,26 +436,37 @@ func TestForgedCookieSignsNoOneIn(t *testing.T) {
 
 // An older release may have stored values of other types under the same names.
 func TestSessionOfAnotherShapeSignsNoOneIn(t *testing.T) {
-	username, lastSeen := session.Key[any]("username"), session.Key[any]("last_seen")
-	for _, old := range []struct {
+	for name, old := range map[string]struct {
 		username, lastSeen any
 		permanent          bool
 	}{
-		{"left-us", nil, true},
-		{[]string{"admin"}, nil, true},
-		{"admin", nil, false},
-		{"admin", "yesterday", false},
-		{"admin", int64(1 << 62), false},
-		{"admin", map[string]any{"time": nil}, false},
+		"username is a list":       {[]string{"admin"}, nil, true},
+		"no tick and no last_seen": {"admin", nil, false},
+		"last_seen is a text":      {"admin", "yesterday", false},
+		"last_seen is a number":    {"admin", int64(1 << 62), false},
+		"last_seen is an object":   {"admin", map[string]any{"time": nil}, false},
 	} {
-		page := testStranger(t, memstore.New(), func(s *session.Session) {
-			username.Set(s, old.username)
-			lastSeen.Set(s, old.lastSeen)
-			s.SetPermanent(old.permanent)
-		}).Get("/dashboard")
-		if path, _, _ := strings.Cut(page.Path, "?"); path != "/login" {
-			t.Errorf("%v: the browser is at %s, want /login", old, page.Path)
-		}
+		t.Run(name, func(t *testing.T) {
+			mustNotBeLoggedIn(t, old.username, old.lastSeen, old.permanent)
+		})
+	}
+}
+
+func TestUserWhoWasRemovedIsLoggedOut(t *testing.T) {
+	mustNotBeLoggedIn(t, "left-us", time.Now(), true)
+}
+
+// mustNotBeLoggedIn wants that a session with these values opens no dashboard.
+func mustNotBeLoggedIn(t *testing.T, name, seen any, permanent bool) {
+	t.Helper()
+	username, lastSeen := session.Key[any]("username"), session.Key[any]("last_seen")
+	page := testStranger(t, memstore.New(), func(s *session.Session) {
+		username.Set(s, name)
+		lastSeen.Set(s, seen)
+		s.SetPermanent(permanent)
+	}).Get("/dashboard")
+	if path, _, _ := strings.Cut(page.Path, "?"); path != "/login" {
+		t.Errorf("a session with username %v, last_seen %v, permanent %v: the browser is at %s, want /login", name, seen, permanent, page.Path)
 	}
 }
 

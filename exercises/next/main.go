@@ -225,7 +225,7 @@ func (e exercise) next(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "%s   %s\n\n", e.title, progress(tests))
 	if len(broken) > 0 {
-		fmt.Fprintln(out, "It does not compile yet:")
+		fmt.Fprintln(out, "It does not run yet:")
 		for _, line := range broken[:min(5, len(broken))] {
 			fmt.Fprintln(out, " ", line)
 		}

@@ -86,9 +86,18 @@ func TestCompileErrorIsShownWithFileAndLine(t *testing.T) {
 	root := module(t)
 	mustRun(t, root, "", "1")
 	write(t, root, "_mine/1-answer/main.go", strings.Replace(starter, "return 0", "return forty", 1))
-	mustSay(t, mustRun(t, root, "", "1"), "It does not compile yet:", "main.go:5:", "undefined: forty")
+	mustSay(t, mustRun(t, root, "", "1"), "It does not run yet:", "main.go:5:", "undefined: forty")
 	write(t, root, "_mine/1-answer/main.go", "package main\n\nfunc main( {\n")
-	mustSay(t, mustRun(t, root, "", "1"), "It does not compile yet:", "main.go:3:")
+	mustSay(t, mustRun(t, root, "", "1"), "It does not run yet:", "main.go:3:")
+}
+
+func TestPanicBeforeTheFirstTestIsShown(t *testing.T) {
+	root := module(t)
+	mustRun(t, root, "", "1")
+	write(t, root, "_mine/1-answer/main.go", starter+`
+var page = func() int { panic("template: pages.html:38: unexpected EOF") }()
+`)
+	mustSay(t, mustRun(t, root, "", "1"), "0 of 2", "It does not run yet:", "panic: template: pages.html:38: unexpected EOF")
 }
 
 func TestPanicIsTheNextStep(t *testing.T) {

@@ -79,7 +79,8 @@ const patience = "90s"
 var ErrStopped = errors.New("stopped, before all tests have run")
 
 // Run runs the tests of a folder with go test and these flags. It calls ended after each
-// test that has ended. It returns why the program does not compile, or nil if it does.
+// test that has ended. It returns why the program does not compile or start, or nil if it
+// does.
 //
 // If the context ends, the go command gets an interrupt, as from Ctrl-C, and its tests end
 // with it.
@@ -140,6 +141,10 @@ func readEvents(output io.Reader, tests []*Test, ended func(*Test)) (read int, b
 		if text := strings.TrimSpace(event.Output); event.Action == "build-output" && text != "" && text[0] != '#' {
 			broken = append(broken, text)
 		}
+		// A program that panics before its first test, for example in a template.
+		if event.Test == "" && strings.HasPrefix(event.Output, "panic: ") {
+			broken = append(broken, strings.TrimSpace(event.Output))
+		}
 		name, _, _ := strings.Cut(event.Test, "/")
 		t := byName[name]
 		switch {
@@ -197,7 +202,7 @@ func (t *Test) Claim() string {
 // Failure returns the lines that say what went wrong first, at most six.
 func (t *Test) Failure() []string {
 	i := slices.IndexFunc(t.Output, func(line string) bool {
-		return strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic: ")
+		return strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
 	})
 	if i < 0 {
 		return nil

@@ -27,7 +27,8 @@ func main() {
 		log.Print("SESSION_SECRET is not set, so this run makes a secret: its sessions end with it")
 		secret = session.NewSecret()
 	}
-	// TODO: a store that outlives the program, such as filestore.
+	// TODO: a store that outlives the program, such as filestore, as main.go of lesson 08 has
+	// it. A restart keeps the logins only if SESSION_SECRET is the same.
 	sessions, err := session.New(secret, options(memstore.New()))
 	if err != nil {
 		log.Fatal(err)
@@ -90,11 +91,11 @@ func (t turns) login(w http.ResponseWriter, r *http.Request) {
 	right := false
 	if err := t.do(r.Context(), func() { right = check(name, guess) }); err != nil {
 		w.Header().Set("Retry-After", "5")
-		show(w, http.StatusServiceUnavailable, "login", form{name, tooMany})
+		show(w, http.StatusServiceUnavailable, "login", form{Username: name, Problem: tooMany})
 		return
 	}
 	if !right {
-		show(w, http.StatusForbidden, "login", form{name, "Invalid credentials"})
+		show(w, http.StatusForbidden, "login", form{Username: name, Problem: "Invalid credentials"})
 		return
 	}
 	notYet(w, r)
