@@ -59,7 +59,7 @@ func read(t *testing.T, file string) string {
 }
 
 // sources returns the text in which a page's snippets must be, and the tests that it
-// names. A page of docs may show and name what is in a lesson.
+// names. A page of docs may show and name what is in a lesson, and what is in internal/fronts.
 func sources(t *testing.T, page string) string {
 	t.Helper()
 	patterns := []string{
@@ -67,7 +67,7 @@ func sources(t *testing.T, page string) string {
 		"internal/session/*.go", "internal/session/*store/testdata/*/*.go",
 	}
 	if folder(page) == "docs" {
-		patterns = append(patterns, "lessons/*/*.go")
+		patterns = append(patterns, "lessons/*/*.go", "internal/fronts/*.go")
 	}
 	var all strings.Builder
 	for _, pattern := range patterns {

@@ -22,6 +22,8 @@ func keepPrivate(h http.Header) {
 			h[name] = private(lines)
 		case key == "Surrogate-Control": // has no private (Edge Architecture, section 2.3)
 			h[name] = []string{"no-store"}
+		case key == "X-Accel-Expires": // nginx prefers it to Cache-Control; 0 is its no-store
+			h[name] = []string{"0"}
 		}
 	}
 	if len(h["Cache-Control"]) == 0 {

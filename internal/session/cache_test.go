@@ -74,6 +74,8 @@ func TestCacheHeadersKeepWhatIsPrivate(t *testing.T) {
 		{"CDN-Cache-Control", "no-store", "no-store"},
 		{"Cloudflare-CDN-Cache-Control", "s-maxage=600", "private"},
 		{"Surrogate-Control", "max-age=600", "no-store"},
+		{"X-Accel-Expires", "", ""},
+		{"X-Accel-Expires", "600", "0"},
 		{"Vary", "", "Cookie"},
 		{"Vary", "cookie", "cookie"},
 		{"Vary", "Accept", "Accept, Cookie"},
