@@ -237,6 +237,28 @@ func TestPackagePageNamesEveryFile(t *testing.T) {
 	}
 }
 
+// docs/limits.md must name what TestFlaskAgrees lets pass, and nothing else.
+func TestLimitsNameEveryDisagreementWithFlask(t *testing.T) {
+	_, list, _ := strings.Cut(read(t, "internal/session/opinion_test.go"), "\nvar disagreements = ")
+	list, _, _ = strings.Cut(list, "\n}\n")
+	_, page, _ := strings.Cut(read(t, "docs/limits.md"), "\n## Where Flask decides otherwise\n")
+	tested, named := regexp.MustCompile(`(?m)^\t\{"(.*?)", `), regexp.MustCompile(`(?m)^- \*\*(.*?)\.\*\*`)
+	names := func(pattern *regexp.Regexp, text string) (all []string) {
+		for _, match := range pattern.FindAllStringSubmatch(text, -1) {
+			all = append(all, match[1])
+		}
+		slices.Sort(all)
+		return all
+	}
+	got, want := names(named, page), names(tested, list)
+	if len(want) == 0 {
+		t.Fatal("TestFlaskAgrees has no list of disagreements, want one")
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/limits.md names %q, want the list of TestFlaskAgrees, %q", got, want)
+	}
+}
+
 // The first page must be short, so that a reader soon starts with the first lesson.
 func TestRootReadmeIsShort(t *testing.T) {
 	if words := len(strings.Fields(read(t, "README.md"))); words > 1000 {

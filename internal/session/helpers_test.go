@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -315,15 +316,19 @@ func mint(payload string, at time.Time) string {
 }
 
 func mintEncoded(payload string, at time.Time) string {
-	mac := func(key, message []byte) []byte {
-		h := hmac.New(sha256.New, key)
-		h.Write(message)
+	timestamp := binary.BigEndian.AppendUint32(nil, uint32(at.Unix()))
+	return seal(sha256.New, payload+"."+base64.RawURLEncoding.EncodeToString(timestamp))
+}
+
+// seal signs a message for a cookie named "session".
+func seal(newHash func() hash.Hash, message string) string {
+	mac := func(key []byte, message string) []byte {
+		h := hmac.New(newHash, key)
+		h.Write([]byte(message))
 		return h.Sum(nil)
 	}
-	b64 := base64.RawURLEncoding.EncodeToString
-	timestamp := binary.BigEndian.AppendUint32(nil, uint32(at.Unix()))
-	value := payload + "." + b64(timestamp)
-	return value + "." + b64(mac(mac(secret, []byte("cookie-session")), []byte(value)))
+	signature := mac(mac(secret, "cookie-session"), message)
+	return message + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
 // idCookie returns a valid cookie with a session ID, for a manager whose Salt is
