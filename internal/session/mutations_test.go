@@ -201,7 +201,7 @@ var mutations = []mutation{
 		c.payload = pick(random, "."+b64(gzipped(`{"a":1}`)), "."+b64(stream[2:len(stream)-4]), ".."+b64(stream), "."+b64(deflated(stream)))
 	}),
 	resigned("compressed, and large", func(random *rand.Rand, c *cookie) {
-		const most, rest = 1 << 20, len(`{"a":""}`)                            // bytes
+		const most, rest = 1 << 20, len(`{"a":""}`)                              // bytes
 		size := pick(random, most+1, most+1, most, 5000, 5000, 5000, 5000, 5000) // few that are opened, because they take long
 		c.payload = "." + b64(deflated(`{"a":"`+strings.Repeat("a", size-rest)+`"}`))
 	}),
