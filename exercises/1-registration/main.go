@@ -55,6 +55,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	if err := os.MkdirAll(filepath.Dir(*file), 0o700); err != nil {
+		log.Fatal(err)
+	}
 	held, err := lock(*file)
 	if err != nil {
 		log.Fatal(err)
