@@ -32,7 +32,7 @@ import (
 func TestRegisterPageTellsTheRules(t *testing.T) {
 	page := webtest.NewBrowser(t, testSite(t, testFile(t))).Get("/register")
 	page.MustShow("3 to 32 characters: letters from a to z, digits, - and _, beginning with a letter")
-	page.MustShow("8 to 256 characters")
+	page.MustShow("8 to 256 characters of any kind")
 	for _, name := range []string{"username", "password"} {
 		if testField(page, name) == "" {
 			t.Errorf("/register: want an input whose name is %s, and the page has none", name)
