@@ -160,9 +160,9 @@ func TestSixLoginsAtTheSameTimeAreFiveFailuresAndAPause(t *testing.T) {
 	}
 }
 
-// An attacker has as many names as they like, and the memory has an end. This test calls
-// begin, because 20,000 logins would take 20,000 hashes.
-func TestAtMost20000NamesHaveAPause(t *testing.T) {
+// An attacker has as many names as they like, so the table must have a maximum. This test
+// calls begin, because 20,000 logins would take 20,000 hashes.
+func TestFailuresOf20000NamesAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f failures
 		paused := func(from, to int) (n int) {

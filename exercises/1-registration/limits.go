@@ -26,8 +26,8 @@ type failures struct {
 }
 
 // tally is the number of failed logins with a name until Ends. Ends is one pause after
-// the first failure. Later attempts do not move it, so that attempts without end cannot
-// lock the user out without end.
+// the first failure. Later attempts do not move it, so a flood of attempts does not make
+// the pause longer.
 type tally struct {
 	Count int
 	Ends  time.Time
