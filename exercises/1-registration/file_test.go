@@ -72,7 +72,7 @@ func TestFileStoresSaltedHashesOf600000Rounds(t *testing.T) {
 	}
 }
 
-// If it were only renamed, a file that others can read would stay one.
+// Other users of the machine must not be able to guess passwords with the hashes.
 func TestFileIsForItsOwnerOnly(t *testing.T) {
 	t.Parallel()
 	file := testAdasFile(t)
@@ -162,7 +162,7 @@ func TestDamagedFileIsRefusedAndLeftAsItIs(t *testing.T) {
 	for name, all := range testDamages(bytes.TrimSpace(testRead(t, file))) {
 		t.Run(name, func(t *testing.T) {
 			for _, data := range all {
-				mustRefuse(t, file, data)
+				mustRefuse(t, file, data, name)
 			}
 		})
 	}
@@ -175,7 +175,7 @@ func TestFileWithAnotherNumberOfRoundsIsRefused(t *testing.T) {
 	if !bytes.Contains(whole, []byte("600000")) {
 		t.Fatal("the file does not have the number of rounds, want 600000 in it")
 	}
-	mustRefuse(t, file, bytes.ReplaceAll(whole, []byte("600000"), []byte("500000")))
+	mustRefuse(t, file, bytes.ReplaceAll(whole, []byte("600000"), []byte("500000")), "another number of rounds")
 
 	// An earlier release of the solution stored salts and hashes in base64.
 	mustRefuse(t, file, []byte(`{
@@ -188,7 +188,7 @@ func TestFileWithAnotherNumberOfRoundsIsRefused(t *testing.T) {
       "hash": "yfP+H6vAcbDxJQuNAaxnm/39WTw2nVcm7GQX6lk6TgE="
     }
   }
-}`))
+}`), "base64")
 }
 
 // This test kills the program while it writes. From outside, the test can see only one
@@ -464,17 +464,17 @@ func testIsAccount(value []byte) bool {
 
 // mustRefuse wants newHandler to return an error that names the file, and to leave the file
 // as it is.
-func mustRefuse(t *testing.T, file string, data []byte) {
+func mustRefuse(t *testing.T, file string, data []byte, damage string) {
 	t.Helper()
 	testWrite(t, file, data)
 	_, err := newHandler(testManager(t), file, 100)
 	if err == nil {
-		t.Fatalf("want an error, got none for the file %.300q", data)
+		t.Fatalf("this file is damaged (%s): want an error, got none\n%.300s", damage, data)
 	}
 	if !strings.Contains(err.Error(), file) {
-		t.Errorf("want the file's name %s in the error, got %q", file, err)
+		t.Errorf("want the file's name %s in the error, got %q (%s)", file, err, damage)
 	}
 	if got := testRead(t, file); !bytes.Equal(got, data) {
-		t.Fatalf("the file must stay as it is, got %.300q, want %.300q", got, data)
+		t.Fatalf("this file is damaged (%s), and must stay as it is\ngot  %.300q\nwant %.300q", damage, got, data)
 	}
 }

@@ -191,10 +191,11 @@ func TestWrongPasswordAndUnknownUserGetTheSameResponse(t *testing.T) {
 	mustBeSame(t, wrong, "Ada", unknown, "Bob")
 }
 
-// A login's work is the hash. This test measures it as processor time, which does not
-// depend on how busy the machine is. No other test may run at the same time, because its
-// work would count too.
+// If the response to an unknown name came sooner, it would tell that there is no such
+// account.
 func TestUnknownUserTakesTheSameWorkAsAWrongPassword(t *testing.T) {
+	// The test measures processor time, which does not depend on how busy the machine is.
+	// No other test may run at the same time, because its work would count too.
 	if testProcessorTime == nil {
 		t.Skip("this system has no getrusage")
 	}
