@@ -264,8 +264,7 @@ func syncDir(dir string) error {
 	return err
 }
 
-// resolve returns the name of the file itself if file is a symbolic link, or is in a
-// directory that is one.
+// resolve returns the name of the file itself if file is a symbolic link.
 //
 // Two programs that use one file by two names must lock the same file. And a rename would
 // replace the link, so from then on there would be two files of accounts.
@@ -277,9 +276,7 @@ func resolve(file string) (string, error) {
 	if _, err := os.Lstat(file); err == nil {
 		return "", errors.New("it is a symbolic link to a file that does not exist")
 	}
-	// The first registration makes the file.
-	dir, err := filepath.EvalSymlinks(filepath.Dir(file))
-	return filepath.Join(dir, filepath.Base(file)), err
+	return file, nil // the first registration makes it
 }
 
 // lock keeps a second process from using the file, because each process would overwrite
