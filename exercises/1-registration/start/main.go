@@ -1,4 +1,4 @@
-// Command start is where you begin exercise 1. It has the routes, the hashing of
+// This program is where you begin exercise 1. It has the routes, the hashing of
 // passwords and the login page. The comments that begin with TODO say where to write.
 package main
 
