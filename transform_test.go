@@ -37,14 +37,14 @@ func TestExercisesPassInOtherWordsAndOtherHTML(t *testing.T) {
 var (
 	// What is no text in a template: comments, styles, tags and actions such as
 	// {{if .Remember}}. A tag can have actions in it, and a template can have attributes only.
-	noText = regexp.MustCompile(`(?s)\{\{/\*.*?\*/\}\}|<!.*?>|<style.*?</style>|` + tag.String() + `|[\w-]+="(?:\{\{[^}]*\}\}|[^"{])*"|\{\{[^}]*\}\}`)
-	tag    = regexp.MustCompile(`(?s)<(/?)([a-z][a-z0-9]*)((?:\{\{[^}]*\}\}|"(?:\{\{[^}]*\}\}|[^"{])*"|[^"<>{])*?)(/?)>`)
+	noText = regexp.MustCompile(`(?s)\{\{/\*.*?\*/\}\}|<!.*?>|<style.*?</style>|` + tag.String() + `|[\w-]+="(?:\{\{[^}]*\}\}|\{?[^"{])*"|\{\{[^}]*\}\}`)
+	tag    = regexp.MustCompile(`(?s)<(/?)([a-z][a-z0-9]*)((?:\{\{[^}]*\}\}|"(?:\{\{[^}]*\}\}|\{?[^"{])*"|[^"<>{])*?)(/?)>`)
 
 	// The sentences of a text, or its parts before a colon.
 	sentences = regexp.MustCompile(`[^.:!?]*[.:!?]*`)
 
 	// The parts of a tag: attributes, and actions from {{if}} to {{end}}.
-	parts = regexp.MustCompile(`(?s)\{\{(?:if|with|range)[^}]*\}\}.*?\{\{end\}\}|[\w:-]+="(?:\{\{[^}]*\}\}|[^"{])*"|[\w:-]+|\{\{[^}]*\}\}`)
+	parts = regexp.MustCompile(`(?s)\{\{(?:if|with|range)[^}]*\}\}.*?\{\{end\}\}|[\w:-]+="(?:\{\{[^}]*\}\}|\{?[^"{])*"|[\w:-]+|\{\{[^}]*\}\}`)
 )
 
 // inOtherWords returns a page with other tags, and with other text where the task does not

@@ -117,9 +117,13 @@ type content struct {
 // If any part of the file is damaged, openAccounts fails. If it used the undamaged
 // accounts, the next save would lose all the others.
 func openAccounts(file string, limit int) (*accounts, error) {
-	a := &accounts{file: file, limit: limit}
+	target, err := resolve(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the accounts in %s: %w", file, err)
+	}
+	a := &accounts{file: target, limit: limit}
 	saved := make(map[string]account)
-	data, err := os.ReadFile(file)
+	data, err := os.ReadFile(target)
 	if err == nil {
 		saved, err = decode(data)
 	}
@@ -260,16 +264,32 @@ func syncDir(dir string) error {
 	return err
 }
 
+// resolve returns the name of the file itself if file is a symbolic link.
+//
+// Two programs that use one file by two names must lock the same file. And a rename would
+// replace the link, so from then on there would be two files of accounts.
+func resolve(file string) (string, error) {
+	target, err := filepath.EvalSymlinks(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return target, err
+	}
+	if _, err := os.Lstat(file); err == nil {
+		return "", errors.New("it is a symbolic link to a file that does not exist")
+	}
+	return file, nil // the first registration makes it
+}
+
 // lock keeps a second process from using the file, because each process would overwrite
 // the accounts that the other saves. The lock ends when the caller closes the result, or
 // when this process ends for any reason.
 //
 // lock locks a file of its own, because each save replaces the accounts' file.
 func lock(file string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, err
+	target, err := resolve(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock %s: %w", file, err)
 	}
-	held, err := os.OpenFile(file+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	held, err := os.OpenFile(target+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

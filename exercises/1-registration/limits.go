@@ -26,8 +26,8 @@ type failures struct {
 }
 
 // tally is the number of failed logins with a name until Ends. Ends is one pause after
-// the first failure. Later attempts do not move it, so that attempts without end cannot
-// lock the user out without end.
+// the first failure. Later attempts do not move it, so a flood of attempts does not make
+// the pause longer.
 type tally struct {
 	Count int
 	Ends  time.Time
@@ -46,15 +46,17 @@ func (f *failures) begin(name string) error {
 	key, now := sha256.Sum256([]byte(fold(name))), time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.names[key]
+	t, known := f.names[key]
 	if !now.Before(t.Ends) {
 		t = tally{Ends: now.Add(pause)}
 	}
 	if t.Count == maxFailures {
 		return pausedError(t.Ends.Sub(now))
 	}
+	if !known {
+		f.makeRoom(now)
+	}
 	t.Count++
-	f.makeRoom(now)
 	f.names[key] = t
 	return nil
 }
@@ -66,8 +68,8 @@ func (f *failures) forget(name string) {
 	delete(f.names, sha256.Sum256([]byte(fold(name))))
 }
 
-// makeRoom deletes the tallies that have expired. If all the others still fill the
-// table, it deletes any one of them.
+// makeRoom makes room for one more name, if the table is full. It deletes the tallies that
+// have expired. If the others still fill the table, it deletes any one of them.
 //
 // An attacker gains little from that. To have one name forgotten, the attacker must make
 // thousands of attempts with other names, and each takes a hash. Then the attacker has

@@ -27,7 +27,7 @@ import (
 	"example.com/sessions/internal/session"
 )
 
-// signedIn is the account that the visitor is signed in to. It is the only value in the
+// signedIn is the account that the visitor is logged in to. It is the only value in the
 // session. It does not tell whether that account still exists.
 const signedIn = session.Key[identity]("account")
 
@@ -53,6 +53,9 @@ func main() {
 	}
 	sessions, err := session.New(secret, options())
 	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(*file), 0o700); err != nil {
 		log.Fatal(err)
 	}
 	held, err := lock(*file)
@@ -140,7 +143,7 @@ func showForm(name string) http.HandlerFunc {
 	}
 }
 
-// register makes an account and signs the visitor in. The visitor has just typed the
+// register makes an account and logs the visitor in. The visitor has just typed the
 // password, so a login would prove nothing more.
 func (s *site) register(w http.ResponseWriter, r *http.Request) {
 	name, plain := r.PostForm.Get("username"), r.PostForm.Get("password")
@@ -180,7 +183,7 @@ func (s *site) authenticate(name, guess string) (account, error) {
 	return found, err
 }
 
-// enter waits for a turn at hashing, calls find, and signs the visitor in to the account
+// enter waits for a turn at hashing, calls find, and logs the visitor in to the account
 // that find returns. After an error it shows the form again and says what went wrong.
 func (s *site) enter(w http.ResponseWriter, r *http.Request, find func() (account, error)) {
 	var a account
@@ -220,7 +223,7 @@ func signIn(s *session.Session, a account) {
 	signedIn.Set(s, identity{a.Name, a.ID})
 }
 
-// dashboard shows a page to a visitor who is signed in to an account that exists.
+// dashboard shows a page to a visitor who is logged in to an account that exists.
 //
 // It looks the account up with every request, because the signature only proves that
 // this site once wrote the name and the ID. The account may have been removed since.
