@@ -102,10 +102,10 @@ func (d *document) heading(found []string) {
 func (d *document) code(info string, lines []string) {
 	text := strings.TrimRight(strings.Join(lines, "\n"), "\n ") + "\n"
 	if info == "" {
-		fmt.Fprintf(&d.out, "<div class=\"terminal\"><pre tabindex=\"0\" role=\"region\" aria-label=\"Code\">%s</pre><button class=\"second copy\" type=\"button\" hidden>Copy</button></div>\n", html.EscapeString(text))
+		fmt.Fprintf(&d.out, "<div class=\"terminal\"><pre tabindex=\"0\" role=\"group\" aria-label=\"Code\">%s</pre><button class=\"second copy\" type=\"button\" hidden>Copy</button></div>\n", html.EscapeString(text))
 		return
 	}
-	d.out.WriteString("<pre tabindex=\"0\" role=\"region\" aria-label=\"Code\">")
+	d.out.WriteString("<pre tabindex=\"0\" role=\"group\" aria-label=\"Code\">")
 	for line := range strings.Lines(text) {
 		class := map[byte]string{'+': "added", '-': "removed"}[line[0]]
 		if strings.HasPrefix(info, "diff") && class != "" {
@@ -118,7 +118,7 @@ func (d *document) code(info string, lines []string) {
 }
 
 func (d *document) table(rows []string) {
-	d.out.WriteString("<div class=\"wide\"><table>\n")
+	d.out.WriteString("<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table>\n")
 	for i, row := range rows {
 		if i == 1 { // | --- | --- |
 			continue

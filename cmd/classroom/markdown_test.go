@@ -60,11 +60,11 @@ func TestMarkdownIsRendered(t *testing.T) {
 		"link":       {"[the `code`](main.go) <https://go.dev>", "<p><a href=\"main.go\">the <code>code</code></a> <a href=\"https://go.dev\">https://go.dev</a></p>\n"},
 		"image":      {"![two\ntabs](race.svg)", "<p><img src=\"race.svg\" alt=\"two\ntabs\"></p>\n"},
 		"strong":     {"**Once.** A `*`.", "<p><strong>Once.</strong> A <code>*</code>.</p>\n"},
-		"terminal":   {"    go run ./x\n\n    go test\n", "<div class=\"terminal\"><pre tabindex=\"0\" role=\"region\" aria-label=\"Code\">go run ./x\n\ngo test\n</pre><button class=\"second copy\" type=\"button\" hidden>Copy</button></div>\n"},
-		"diff":       {"```diff\n-a<b\n+c\n d\n```", "<pre tabindex=\"0\" role=\"region\" aria-label=\"Code\"><span class=\"removed\">-a&lt;b\n</span><span class=\"added\">+c\n</span> d\n</pre>\n"},
-		"table":      {"| a | b |\n| --- | --- |\n| `x` | 1 |", "<div class=\"wide\"><table>\n<tr><th>a</th><th>b</th></tr>\n<tr><td><code>x</code></td><td>1</td></tr>\n</table></div>\n"},
+		"terminal":   {"    go run ./x\n\n    go test\n", "<div class=\"terminal\"><pre tabindex=\"0\" role=\"group\" aria-label=\"Code\">go run ./x\n\ngo test\n</pre><button class=\"second copy\" type=\"button\" hidden>Copy</button></div>\n"},
+		"diff":       {"```diff\n-a<b\n+c\n d\n```", "<pre tabindex=\"0\" role=\"group\" aria-label=\"Code\"><span class=\"removed\">-a&lt;b\n</span><span class=\"added\">+c\n</span> d\n</pre>\n"},
+		"table":      {"| a | b |\n| --- | --- |\n| `x` | 1 |", "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table>\n<tr><th>a</th><th>b</th></tr>\n<tr><td><code>x</code></td><td>1</td></tr>\n</table></div>\n"},
 		"list":       {"1. one\n   more\n2. two\n   - deep", "<ol>\n<li><p>one\nmore</p>\n</li>\n<li><p>two</p>\n<ul>\n<li><p>deep</p>\n</li>\n</ul>\n</li>\n</ol>\n"},
-		"list, code": {"- x:\n\n      go run\n\n- y", "<ul>\n<li><p>x:</p>\n<div class=\"terminal\"><pre tabindex=\"0\" role=\"region\" aria-label=\"Code\">go run\n</pre><button class=\"second copy\" type=\"button\" hidden>Copy</button></div>\n</li>\n<li><p>y</p>\n</li>\n</ul>\n"},
+		"list, code": {"- x:\n\n      go run\n\n- y", "<ul>\n<li><p>x:</p>\n<div class=\"terminal\"><pre tabindex=\"0\" role=\"group\" aria-label=\"Code\">go run\n</pre><button class=\"second copy\" type=\"button\" hidden>Copy</button></div>\n</li>\n<li><p>y</p>\n</li>\n</ul>\n"},
 		"folded":     {"<details>\n<summary>Why?</summary>\n\nSo.\n\n</details>", "<details><summary>Why?</summary>\n<p>So.</p>\n</details>\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func TestColoursAndSizesAreTheTutorials(t *testing.T) {
 	page.MustShow("background: var(--card)")
 	for _, rule := range []string{
 		".light { color-scheme: only light; --card: #ffffff; --text: #333333 }",
-		".dark { color-scheme: only dark; --card: #333333; --text: #ffffff }",
+		".dark { color-scheme: dark; --card: #333333; --text: #ffffff }",
 		".small { font-size: 14px }",
 		".medium { font-size: 18px }",
 		".large { font-size: 22px }",
