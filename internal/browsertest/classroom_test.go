@@ -163,6 +163,7 @@ func TestClassroomTriesAnEditAndLeavesTheFilesAlone(t *testing.T) {
 	}
 	c.ClickHere("Run the tests")
 	c.shows("count", "claims are proven.")
+	c.looks("tried")
 }
 
 func TestClassroomStartsAChangedProgramAgain(t *testing.T) {

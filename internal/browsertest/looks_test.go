@@ -95,6 +95,7 @@ func (v visitor) looks(name string) {
 // environment it saves pictures in dir, whose names contain name.
 func (v visitor) problems(name string) []string {
 	v.t.Helper()
+	v.saveHTML(name)
 	problems := v.unnamed()
 	for i, scheme := range []string{"light", "dark", "dark", "light"} {
 		width := []int{1280, 1280, 360, 360}[i]
@@ -107,7 +108,7 @@ func (v visitor) problems(name string) []string {
 		}
 		var found []string
 		v.Script(&found, common+strings.ReplaceAll(audit, "WIDTH", fmt.Sprint(width)))
-		for _, problem := range found {
+		for _, problem := range append(found, v.violations()...) {
 			problems = append(problems, fmt.Sprintf("%d px, %s: %s", width, scheme, problem))
 		}
 	}
@@ -187,8 +188,14 @@ func (v visitor) screenshot() []byte {
 	return shot.Data
 }
 
-// save writes a picture. A relative directory is relative to the repository's root.
+// save writes a picture.
 func save(t *testing.T, dir, name string, png []byte) {
+	t.Helper()
+	write(t, dir, name+".png", png)
+}
+
+// write writes a file. A relative directory is relative to the repository's root.
+func write(t *testing.T, dir, name string, content []byte) {
 	t.Helper()
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join("..", "..", dir)
@@ -196,7 +203,7 @@ func save(t *testing.T, dir, name string, png []byte) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -104,6 +104,7 @@ func (v visitor) Go(address string) {
 	if strings.HasPrefix(address, "/") {
 		address = v.site + address
 	}
+	v.savesHTML()
 	v.Browser.Go(address)
 }
 
