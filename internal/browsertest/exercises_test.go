@@ -243,15 +243,18 @@ func TestExercise3TimeoutLogsOut(t *testing.T) {
 		t.Skip("set BROWSER=full to wait for this")
 	}
 	t.Parallel()
-	browser := webdriver.Open(t, webdriver.Options{NoScript: true})
-	v := visitor{browser, t, "3-timeout", "http://" + start(t, "exercises/3-timeout", "-idle", "10s")}
-	v.Go("/login")
-	v.logsIn("Username", "Password", "password")
-	v.until("the visitor was logged out", func() bool {
-		return strings.Contains(v.text(), "You were logged out after 10 seconds without activity.")
+	webdriver.Each(t, func(t *testing.T, engine webdriver.Engine) {
+		t.Parallel()
+		browser := webdriver.Open(t, webdriver.Options{Engine: engine, NoScript: true})
+		v := visitor{browser, t, "3-timeout", "http://" + start(t, "exercises/3-timeout", "-idle", "10s")}
+		v.Go("/login")
+		v.logsIn("Username", "Password", "password")
+		v.until("the visitor was logged out", func() bool {
+			return strings.Contains(v.text(), "You were logged out after 10 seconds without activity.")
+		})
+		v.Back()
+		v.seesNot("Welcome")
 	})
-	v.Back()
-	v.seesNot("Welcome")
 }
 
 // The login form that has a late note is the response to a POST. After the login, Back leads

@@ -11,6 +11,7 @@ package webdriver
 import (
 	"encoding/json"
 	"testing"
+	"time"
 )
 
 // Options are a browser's settings.
@@ -106,6 +107,24 @@ func (b *Browser) Reload() { b.t.Helper(); b.send("Refresh", object{}, nil) }
 func (b *Browser) Click(xpath string) {
 	b.t.Helper()
 	b.send("ElementClick", object{"id": b.find(xpath)}, nil)
+}
+
+// ClickAt clicks a point of the window, in CSS pixels. It clicks again after each pause.
+func (b *Browser) ClickAt(x, y float64, pauses ...time.Duration) {
+	b.t.Helper()
+	press := []object{{"type": "pointerMove", "x": int(x), "y": int(y)}, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}}
+	actions := press
+	for _, pause := range pauses {
+		actions = append(append(actions, object{"type": "pause", "duration": pause.Milliseconds()}), press[1:]...)
+	}
+	b.send("PerformActions", object{"actions": []object{{"type": "pointer", "id": "mouse", "actions": actions}}}, nil)
+}
+
+// Resize sets the size of the window, in CSS pixels. WebKit's and Firefox's windows are
+// not narrower than about 500.
+func (b *Browser) Resize(width, height int) {
+	b.t.Helper()
+	b.send("SetWindowRect", object{"width": width, "height": height}, nil)
 }
 
 // Type replaces the text in the field that the XPath finds.
