@@ -36,6 +36,13 @@ func (v visitor) buttons() (all []box) {
 	return all
 }
 
+// hasNewButton reports whether the first button of the page has another name.
+func (v visitor) hasNewButton(old box) bool {
+	v.t.Helper()
+	all := v.buttons()
+	return len(all) > 0 && all[0].Name != old.Name
+}
+
 // button scrolls to the only button of a page, and returns it.
 func (v visitor) button() box {
 	v.t.Helper()
@@ -89,7 +96,7 @@ func TestSecondClickOnLoginHitsNoButton(t *testing.T) {
 					v.Type(site.password, "password")
 					pressed := v.button()
 					pressed.click(v)
-					v.until("the next page", func() bool { return len(v.buttons()) > 0 && v.buttons()[0].Name != pressed.Name })
+					v.until("the next page", func() bool { return v.hasNewButton(pressed) })
 					for _, next := range v.buttons() {
 						if next.meets(pressed) {
 							t.Errorf("%d px: %q is where %q was, want no button there", width, next.Name, pressed.Name)
@@ -116,7 +123,7 @@ func TestDoubleClickOnLoginSignsIn(t *testing.T) {
 			v.Type("Password", "password")
 			login := v.button()
 			login.click(v, gap*time.Millisecond)
-			v.until("the page after the login", func() bool { return len(v.buttons()) > 0 && v.buttons()[0].Name != login.Name })
+			v.until("the page after the login", func() bool { return v.hasNewButton(login) })
 			v.Go("/sessions")
 			v.isAt("/sessions")
 			v.sees("This browser")

@@ -169,7 +169,7 @@ func multiStep(v visitor) {
 	v.Click("Continue")
 	v.Choose("Tree", "Cherry")
 	v.Type("How many", "3")
-	v.Type("Day of delivery", time.Now().UTC().AddDate(0, 0, 7).Format("01022006")) // in the order of an American's date field
+	v.TypeDate("Day of delivery", time.Now().UTC().AddDate(0, 0, 7))
 	v.looks("what")
 	v.Click("Continue")
 	v.sees("Review", "ada@example.com", "Cherry")

@@ -70,6 +70,9 @@ func (b *Browser) launchWebKit(capabilities object) (transport, error) {
 		}
 	}
 	args := []string{"--automation"}
+	if !b.options.PageCache {
+		args = append(args, "--enable-page-cache=false")
+	}
 	if b.options.NoScript {
 		args = append(args, "--enable-javascript=false")
 	}

@@ -19,6 +19,11 @@ type Options struct {
 	Engine   Engine // Chromium if it is not set
 	NoScript bool   // JavaScript is off
 	Insecure bool   // the browser accepts a certificate that no authority has signed
+
+	// PageCache lets Back and Forward in WebKit show a page that it has kept. They always
+	// may in the other engines. WebKit's driver waits forever if a script runs some pages
+	// later.
+	PageCache bool
 }
 
 // Browser is a browser with a profile of its own. A call uses its current window.
@@ -85,6 +90,7 @@ func (b *Browser) Restart() {
 	for _, c := range cookies {
 		if c.Expiry != 0 {
 			b.Go(address) // a browser takes cookies only for the host of its page
+			c.Domain = "" // that host only
 			b.send("AddCookie", object{"cookie": c}, nil)
 		}
 	}
@@ -168,7 +174,7 @@ type Cookie struct {
 	Name     string `json:"name"`
 	Value    string `json:"value"`
 	Path     string `json:"path"`
-	Domain   string `json:"domain"`
+	Domain   string `json:"domain,omitempty"`
 	SameSite string `json:"sameSite"` // Strict, Lax or None
 	HTTPOnly bool   `json:"httpOnly"`
 	Secure   bool   `json:"secure"`
