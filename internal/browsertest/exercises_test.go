@@ -264,23 +264,26 @@ func TestExercise3TimeoutSavesALateNoteOnce(t *testing.T) {
 		t.Skip("set BROWSER=full to wait for this")
 	}
 	t.Parallel()
-	browser := webdriver.Open(t, webdriver.Options{NoScript: true})
-	v := visitor{browser, t, "3-timeout", "http://" + start(t, "exercises/3-timeout", "-idle", "10s")}
-	v.Go("/login")
-	v.logsIn("Username", "Password", "password")
-	v.Go("/notes/new")
-	v.Type("Note", "water the tree")
-	time.Sleep(11 * time.Second)
-	v.Click("Save")
-	v.refused(http.StatusForbidden)
-	v.sees("Your note is not saved yet.")
-	v.logsIn("Username", "Password", "password")
-	v.isAt("/notes")
-	v.sees("water the tree")
-	v.Back()
-	v.Reload()
-	v.Go("/notes")
-	if got := strings.Count(v.text(), "water the tree"); got != 1 {
-		t.Errorf("the notes have the text %d times, want 1", got)
-	}
+	webdriver.Each(t, func(t *testing.T, engine webdriver.Engine) {
+		t.Parallel()
+		browser := webdriver.Open(t, webdriver.Options{Engine: engine, NoScript: true})
+		v := visitor{browser, t, "3-timeout", "http://" + start(t, "exercises/3-timeout", "-idle", "10s")}
+		v.Go("/login")
+		v.logsIn("Username", "Password", "password")
+		v.Go("/notes/new")
+		v.Type("Note", "water the tree")
+		time.Sleep(11 * time.Second)
+		v.Click("Save")
+		v.refused(http.StatusForbidden)
+		v.sees("Your note is not saved yet.")
+		v.logsIn("Username", "Password", "password")
+		v.isAt("/notes")
+		v.sees("water the tree")
+		v.Back()
+		v.Reload()
+		v.Go("/notes")
+		if got := strings.Count(v.text(), "water the tree"); got != 1 {
+			t.Errorf("the notes have the text %d times, want 1", got)
+		}
+	})
 }

@@ -86,7 +86,7 @@ func classroomPicture(t *testing.T) classroom {
 	if os.Getenv("SCREENSHOTS") != "" {
 		site = "localhost:8080"
 	}
-	c := openClassroomAt(t, site)
+	c := openClassroomAt(t, webdriver.Chromium, site)
 	c.resize(1360, 860, "light")
 	c.Go("/lessons/05-cart")
 	c.shows("wire", "GET /products")

@@ -40,6 +40,7 @@ var requests = map[string]string{
 	"PerformActions":  "POST /actions",
 	"Refresh":         "POST /refresh",
 	"SetWindowRect":   "POST /window/rect",
+	"SwitchToFrame":   "POST /frame",
 	"SwitchToWindow":  "POST /window",
 
 	// Chromium's own

@@ -151,11 +151,9 @@ func (b *Browser) Tab() {
 // InFrame makes the page in the frame that the XPath finds the current one, while do runs.
 func (b *Browser) InFrame(xpath string, do func()) {
 	b.t.Helper()
-	var found map[string]any
-	b.post("/element", object{"using": "xpath", "value": xpath}, &found)
-	b.post("/frame", object{"id": found}, nil)
+	b.send("SwitchToFrame", object{"id": object{element: b.find(xpath)}}, nil)
 	do()
-	b.post("/frame", object{"id": nil}, nil)
+	b.send("SwitchToFrame", object{"id": nil}, nil)
 }
 
 // NewWindow opens a window and makes it the current one, until back is called.
@@ -215,8 +213,11 @@ func (b *Browser) find(xpath string) (id string) {
 	b.t.Helper()
 	var found map[string]string
 	b.send("FindElement", object{"using": "xpath", "value": xpath}, &found)
-	return found["element-6066-11e4-a52e-4f735466cecf"] // the standard's name for it
+	return found[element]
 }
+
+// element is the standard's name for the ID of an element.
+const element = "element-6066-11e4-a52e-4f735466cecf"
 
 // send sends a command, and stores its result.
 func (b *Browser) send(command string, params object, result any) {

@@ -18,7 +18,7 @@ func TestBrowser(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprintf(w, `<!doctype html><title></title><link rel="icon" href="data:,"><script>document.title = "ran"</script>
-			<form><input name="q" value="old"><button type="button">x</button></form><p>%s</p>`, r.URL)
+			<form><input name="q" value="old"><button type="button">x</button></form><p>%s</p><iframe srcdoc="<p>inside</p>"></iframe>`, r.URL)
 	}))
 	defer site.Close()
 	Each(t, func(t *testing.T, engine Engine) {
@@ -50,6 +50,9 @@ func visit(t *testing.T, site string, options Options) {
 	mustSay(t, b, "/one")
 	b.Forward()
 	b.Reload()
+	mustSay(t, b, "/two")
+
+	b.InFrame("//iframe", func() { mustSay(t, b, "inside") })
 	mustSay(t, b, "/two")
 
 	b.Tab()
