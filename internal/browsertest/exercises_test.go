@@ -119,7 +119,7 @@ func timeout(v visitor) {
 	v.isAttacked("/notes", url.Values{"text": {"planted"}})
 
 	v.Go("/countdown")
-	v.sees("You will be logged out in 15:00 minutes")
+	v.sees("You will be logged out in 1", "minutes after 15 minutes without activity")
 	v.looks("countdown")
 	v.Click("Stay logged in")
 	v.Click("Write a note")

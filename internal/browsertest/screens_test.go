@@ -19,7 +19,7 @@ import (
 //	SCREENSHOTS=docs/screens go test ./internal/browsertest -run TestScreenshots
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" && os.Getenv("CI") != "true" {
+	if dir == "" && !webdriver.Full() {
 		t.Skip("set SCREENSHOTS to a directory for the pictures")
 	}
 	t.Parallel()

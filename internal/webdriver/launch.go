@@ -1,7 +1,6 @@
 package webdriver
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -43,9 +42,14 @@ func (b *Browser) launchChromium(capabilities object) (transport, error) {
 		"--app=data:,", "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup", // no toolbar, which would take half of the work
 		"--process-per-site", "--in-process-gpu", "--user-data-dir=" + b.profile,
 	}}
+	settings := object{}
 	if b.options.NoScript {
-		chrome["prefs"] = object{"profile.managed_default_content_settings.javascript": 2}
+		settings["profile.managed_default_content_settings.javascript"] = 2
 	}
+	if b.options.Restore {
+		settings["session.restore_on_startup"] = 1
+	}
+	chrome["prefs"] = settings
 	capabilities["goog:chromeOptions"] = chrome
 	capabilities["goog:loggingPrefs"] = object{"browser": "ALL"}
 	return openHTTP(b.driver, capabilities)
@@ -95,15 +99,14 @@ func awaitDriver(driver string) (err error) {
 // launchFirefox starts a Firefox, which needs no driver.
 func (b *Browser) launchFirefox(capabilities object) (transport, error) {
 	b.t.Helper()
-	settings := []string{
-		`"marionette.port", 0`, // any free port
-		fmt.Sprintf(`"javascript.enabled", %v`, !b.options.NoScript),
+	settings := `user_pref("marionette.port", 0);` // any free port
+	if b.options.NoScript {
+		settings += `user_pref("javascript.enabled", false);`
 	}
-	user := ""
-	for _, setting := range settings {
-		user += "user_pref(" + setting + ");\n"
+	if b.options.Restore {
+		settings += `user_pref("browser.startup.page", 3);`
 	}
-	if err := os.WriteFile(filepath.Join(b.profile, "user.js"), []byte(user), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.profile, "user.js"), []byte(settings), 0o600); err != nil {
 		return nil, err
 	}
 	line, ended := start(b.t, "Listening on port ", "firefox-esr", "-marionette", "-headless", "-no-remote", "-profile", b.profile)

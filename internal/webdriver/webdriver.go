@@ -19,6 +19,7 @@ type Options struct {
 	Engine   Engine // Chromium if it is not set
 	NoScript bool   // JavaScript is off
 	Insecure bool   // the browser accepts a certificate that no authority has signed
+	Restore  bool   // Chromium and Firefox open their last windows again when they start
 
 	// PageCache lets Back and Forward in WebKit show a page that it has kept. They always
 	// may in the other engines. WebKit's driver waits forever if a script runs some pages
