@@ -76,8 +76,11 @@ var questions = []question{
 	{"Back to a page with `Cache-Control: no-store`, over HTTPS", func(b asked) string {
 		return b.back(b.https, "no-store", "")
 	}},
-	{"Back, after a logout with `Clear-Site-Data: \"cache\"`", func(b asked) string {
-		return b.back(b.http, "", `"cache"`)
+	{"Back, after a logout page with `Clear-Site-Data: \"cache\"`", func(b asked) string {
+		return b.back(b.http, "", "Clear-Site-Data")
+	}},
+	{"Back, after a logout page with a stylesheet that has this header", func(b asked) string {
+		return b.back(b.http, "", "style")
 	}},
 	{"A cookie without `SameSite`, in a POST from another site, two minutes later", func(b asked) string {
 		time.Sleep(time.Until(b.since.Add(2*time.Minute + 5*time.Second)))
@@ -144,7 +147,8 @@ type asked struct {
 }
 
 // ask opens a browser and a site. The site sets the cookie of the parameter set, and
-// shows the cookies that came. The other parameters are headers of its response.
+// shows the cookies that came. Other parameters are headers of the response. With the
+// parameter style the page has a stylesheet.
 func ask(t *testing.T, engine webdriver.Engine) asked {
 	t.Helper()
 	site := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -152,14 +156,19 @@ func ask(t *testing.T, engine webdriver.Engine) asked {
 		for _, cookie := range q["set"] {
 			w.Header().Add("Set-Cookie", cookie)
 		}
-		for _, name := range []string{"Cache-Control", "Clear-Site-Data"} {
-			if q.Has(name) {
-				w.Header().Set(name, q.Get(name))
-			}
+		if q.Has("Cache-Control") {
+			w.Header().Set("Cache-Control", q.Get("Cache-Control"))
+		}
+		if q.Has("Clear-Site-Data") {
+			w.Header().Set("Clear-Site-Data", `"cache"`)
+		}
+		style := ""
+		if q.Has("style") {
+			style = `<link rel="stylesheet" href="/?Clear-Site-Data">`
 		}
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, `<!doctype html><title>Cookies</title><link rel="icon" href="data:,">
-			<p>%s;</p><form method="post" action="%s"><button>Send</button></form>`,
+		fmt.Fprintf(w, `<!doctype html><title>Cookies</title><link rel="icon" href="data:,">%s
+			<p>%s;</p><form method="post" action="%s"><button>Send</button></form>`, style,
 			html.EscapeString(r.Header.Get("Cookie")), html.EscapeString(q.Get("to")))
 	})
 	plain, secure := httptest.NewServer(site), httptest.NewTLSServer(site)
@@ -225,16 +234,14 @@ func (b asked) restarts(restore bool) string {
 }
 
 // back returns what Back shows in another browser of the engine, which was logged out
-// after it had shown a page: the page that it has kept, or a new one.
-func (b asked) back(origin, cacheControl, clearSiteData string) string {
+// after it had shown a page: the page that it has kept, or a new one. The address of the
+// logout has the parameter atLogout.
+func (b asked) back(origin, cacheControl, atLogout string) string {
 	b.t.Helper()
 	b.Browser = webdriver.Open(b.t, webdriver.Options{Engine: b.Engine(), NoScript: true, Insecure: true, PageCache: true})
-	page, logout := "/?page", "/?set=login%3D1%3B+Max-Age%3D0"
+	page, logout := "/?page", "/?set=login%3D1%3B+Max-Age%3D0&"+atLogout
 	if cacheControl != "" {
 		page += "&Cache-Control=" + url.QueryEscape(cacheControl)
-	}
-	if clearSiteData != "" {
-		logout += "&Clear-Site-Data=" + url.QueryEscape(clearSiteData)
 	}
 	b.Go(origin + "/?set=login%3D1")
 	b.Go(origin + page)

@@ -40,6 +40,14 @@ func visit(t *testing.T, site string, options Options) {
 	if typed != "newx" {
 		t.Errorf("typed and clicked: %q, want %q", typed, "newx")
 	}
+	var corner struct{ Left, Top float64 }
+	b.Script(&corner, "document.querySelector('input').blur(); return document.querySelector('input').getBoundingClientRect()")
+	b.ClickAt(corner.Left+5, corner.Top+5)
+	var focus string
+	b.Script(&focus, "return document.activeElement.name ?? ''")
+	if focus != "q" {
+		t.Errorf("a click at the field gives the focus to %q, want %q", focus, "q")
+	}
 	b.Go(site + "/two")
 	back := b.NewWindow()
 	b.Go(site + "/three")
