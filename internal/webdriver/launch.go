@@ -1,7 +1,6 @@
 package webdriver
 
 import (
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -61,14 +60,10 @@ func (b *Browser) launchWebKit(capabilities object) (transport, error) {
 	b.t.Helper()
 	if b.driver == "" {
 		display := Start(b.t, "", "sh", "-c", "exec Xvfb -displayfd 1 -screen 0 1366x1024x24 2>/dev/null")
-		addr, err := freeAddr()
-		if err != nil {
-			return nil, err
-		}
-		_, port, _ := net.SplitHostPort(addr)
+		port := FreePort(b.t)
 		Start(b.t, "", "env", "DISPLAY=:"+display, "NO_AT_BRIDGE=1", "DBUS_SESSION_BUS_ADDRESS=disabled:",
 			"sh", "-c", "echo starts; exec WebKitWebDriver --port="+port)
-		b.driver = "http://" + addr
+		b.driver = "http://127.0.0.1:" + port
 		if err := awaitDriver(b.driver); err != nil {
 			return nil, err
 		}
@@ -112,16 +107,6 @@ func (b *Browser) launchFirefox(capabilities object) (transport, error) {
 	line, ended := start(b.t, "Listening on port ", "firefox-esr", "-marionette", "-headless", "-no-remote", "-profile", b.profile)
 	_, port, _ := strings.Cut(line, "Listening on port ")
 	return openMarionette("127.0.0.1:"+port, capabilities, ended)
-}
-
-// freeAddr returns an address that no one listens on.
-func freeAddr() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }
 
 // shortDir makes a directory that is removed with the test. Its path is shorter than that
