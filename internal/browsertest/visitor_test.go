@@ -176,7 +176,7 @@ func (v visitor) until(what string, condition func() bool) {
 // text returns the text that a visitor reads, with each run of white space as one space.
 func (v visitor) text() (text string) {
 	v.t.Helper()
-	v.Script(&text, "return document.body.innerText")
+	v.Script(&text, "return document.body?.innerText ?? ''") // there is no body for a moment between two pages
 	return strings.Join(strings.Fields(text), " ")
 }
 
