@@ -12,11 +12,11 @@ import (
 // An Engine is what makes one family of browsers. The zero value is Chromium.
 type Engine int
 
-// The engines. Chrome, Edge and Opera are made of Chromium, and Safari of WebKit.
+// The engines.
 const (
-	Chromium Engine = iota
-	WebKit
-	Firefox
+	Chromium Engine = iota // also Chrome's, Edge's and Opera's
+	WebKit                 // Safari's and GNOME Web's
+	Firefox                // Firefox's only
 )
 
 // Engines has every engine.

@@ -170,13 +170,13 @@ func (b *Browser) NewWindow() (back func()) {
 
 // Cookie is a cookie as the browser stores it.
 type Cookie struct {
-	Name     string `json:"name"`
-	Value    string `json:"value"`
-	Path     string `json:"path"`
-	Domain   string `json:"domain,omitempty"`
-	SameSite string `json:"sameSite"` // Strict, Lax or None
-	HTTPOnly bool   `json:"httpOnly"`
-	Secure   bool   `json:"secure"`
+	Name     string `json:"name"`             // such as session
+	Value    string `json:"value"`            // as it was set
+	Path     string `json:"path"`             // such as /
+	Domain   string `json:"domain,omitempty"` // a host, with a dot before it if subdomains get the cookie
+	SameSite string `json:"sameSite"`         // Strict, Lax or None
+	HTTPOnly bool   `json:"httpOnly"`         // scripts do not get the cookie
+	Secure   bool   `json:"secure"`           // it is sent over HTTPS only
 	Expiry   int64  `json:"expiry,omitempty"` // in Unix seconds, 0 if the cookie ends with the browser
 }
 
