@@ -67,7 +67,7 @@ func sources(t *testing.T, page string) string {
 		"internal/session/*.go", "internal/session/*store/testdata/*/*.go",
 	}
 	if folder(page) == "docs" {
-		patterns = append(patterns, "lessons/*/*.go", "internal/fronts/*.go")
+		patterns = append(patterns, "lessons/*/*.go", "internal/fronts/*.go", "internal/browsertest/*.go")
 	}
 	var all strings.Builder
 	for _, pattern := range patterns {

@@ -20,15 +20,15 @@ type classroom struct {
 }
 
 // openClassroom starts the classroom in a copy of the repository.
-func openClassroom(t *testing.T) classroom {
+func openClassroom(t *testing.T, engine webdriver.Engine) classroom {
 	t.Helper()
-	return openClassroomAt(t, freeAddr(t))
+	return openClassroomAt(t, engine, freeAddr(t))
 }
 
 // openClassroomAt starts the classroom with this address for the lesson.
-func openClassroomAt(t *testing.T, site string) classroom {
+func openClassroomAt(t *testing.T, engine webdriver.Engine, site string) classroom {
 	t.Helper()
-	root, binary := t.TempDir(), filepath.Join(t.TempDir(), "classroom")
+	root := t.TempDir()
 	for _, dir := range []string{"docs", "lessons", "exercises", "internal", "cmd"} {
 		if err := os.CopyFS(filepath.Join(root, dir), os.DirFS(filepath.Join("..", "..", dir))); err != nil {
 			t.Fatal(err)
@@ -43,16 +43,16 @@ func openClassroomAt(t *testing.T, site string) classroom {
 			t.Fatal(err)
 		}
 	}
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "example.com/sessions/cmd/classroom")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, output)
+	binary, err := build("cmd/classroom")
+	if err != nil {
+		t.Fatal(err)
 	}
 	cache, err := exec.Command("go", "env", "GOCACHE").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := freeAddr(t)
-	browser := webdriver.Open(t, webdriver.Options{})
+	browser := webdriver.Open(t, webdriver.Options{Engine: engine})
 	webdriver.Start(t, "The classroom is at", "env", "-C", root, "GOCACHE="+strings.TrimSpace(string(cache)), binary, "-addr", addr, "-site", site)
 	c := classroom{visitor{Browser: browser, t: t, program: "classroom", site: "http://" + addr}, root, site}
 	c.resize(1280, 800, "light")
@@ -91,24 +91,27 @@ func (c classroom) element(id string) (text string) {
 
 func TestClassroomShowsTheCookieOfEachClick(t *testing.T) {
 	t.Parallel()
-	c := openClassroom(t)
-	c.Go("/lessons/05-cart")
-	c.shows("state", "The program is running.")
-	c.shows("wire", "GET /products")
-	c.inSite(func(v visitor) { v.Click("Add to Cart: Laptop") })
-	c.shows("wire", "POST /add_to_cart/1 → 303", `{"cart":{"1":1}}`, "added", "HttpOnly")
+	webdriver.Each(t, func(t *testing.T, engine webdriver.Engine) {
+		t.Parallel()
+		c := openClassroom(t, engine)
+		c.Go("/lessons/05-cart")
+		c.shows("state", "The program is running.")
+		c.shows("wire", "GET /products")
+		c.inSite(func(v visitor) { v.Click("Add to Cart: Laptop") })
+		c.shows("wire", "POST /add_to_cart/1 → 303", `{"cart":{"1":1}}`, "added", "HttpOnly")
 
-	// The bench: a changed cookie is refused, and a copy is accepted.
-	c.ClickHere("Take a copy")
-	c.shows("verdict", "Copied")
-	c.shows("bench-now", "The values in your cookie")
-	c.Browser.Type("//textarea", `{"cart":{"1":10}}`)
-	c.ClickHere("Edit the values, keep the signature")
-	c.shows("verdict", "Refused", "signature does not match", "only someone who has the secret")
-	c.ClickHere("Put the copy back")
-	c.shows("verdict", "Accepted", "the server does not remember which cookies it has seen")
-	c.inSite(func(v visitor) { v.sees("View Cart (1)") })
-	c.looks("bench")
+		// The bench: a changed cookie is refused, and a copy is accepted.
+		c.ClickHere("Take a copy")
+		c.shows("verdict", "Copied")
+		c.shows("bench-now", "The values in your cookie")
+		c.Browser.Type("//textarea", `{"cart":{"1":10}}`)
+		c.ClickHere("Edit the values, keep the signature")
+		c.shows("verdict", "Refused", "signature does not match", "only someone who has the secret")
+		c.ClickHere("Put the copy back")
+		c.shows("verdict", "Accepted", "the server does not remember which cookies it has seen")
+		c.inSite(func(v visitor) { v.sees("View Cart (1)") })
+		c.looks("bench")
+	})
 }
 
 // change replaces a text in a file of the copy.
@@ -129,7 +132,7 @@ func (c classroom) change(file, before, after string) {
 
 func TestClassroomTellsTwoVisitorsApart(t *testing.T) {
 	t.Parallel()
-	c := openClassroom(t)
+	c := openClassroom(t, webdriver.Chromium)
 	c.Go("/lessons/01-counter")
 	c.shows("wire", "GET / → 200", `{"visits":1}`)
 	_, port, _ := strings.Cut(c.addr, ":")
@@ -147,7 +150,7 @@ func TestClassroomTellsTwoVisitorsApart(t *testing.T) {
 
 func TestClassroomTriesAnEditAndLeavesTheFilesAlone(t *testing.T) {
 	t.Parallel()
-	c := openClassroom(t)
+	c := openClassroom(t, webdriver.Chromium)
 	c.Go("/lessons/05-cart")
 	before, err := os.ReadFile(filepath.Join(c.root, "lessons/05-cart/main.go"))
 	if err != nil {
@@ -168,7 +171,7 @@ func TestClassroomTriesAnEditAndLeavesTheFilesAlone(t *testing.T) {
 
 func TestClassroomStartsAChangedProgramAgain(t *testing.T) {
 	t.Parallel()
-	c := openClassroom(t)
+	c := openClassroom(t, webdriver.Chromium)
 	c.Go("/lessons/01-counter")
 	c.inSite(func(v visitor) {
 		v.until("the page is there", func() bool { return strings.Contains(v.text(), "Visits") || strings.Contains(v.text(), "visit") })
@@ -182,7 +185,7 @@ func TestClassroomStartsAChangedProgramAgain(t *testing.T) {
 
 func TestClassroomHelpsWithAnExercise(t *testing.T) {
 	t.Parallel()
-	c := openClassroom(t)
+	c := openClassroom(t, webdriver.Chromium)
 	c.Go("/exercises/2-remember-me")
 	c.Click("Start the exercise")
 	c.sees("You work in _mine/2-remember-me")
@@ -199,7 +202,7 @@ func TestClassroomRunsEveryProgram(t *testing.T) {
 		t.Skip("set BROWSER=full to run every program in the classroom")
 	}
 	t.Parallel()
-	c := openClassroom(t)
+	c := openClassroom(t, webdriver.Chromium)
 	c.Go("/")
 	c.looks("course")
 	var links []string
@@ -222,7 +225,7 @@ func TestClassroomCopyIsDeadAfterLogoutWithAStore(t *testing.T) {
 		t.Skip("set BROWSER=full to log in and out in the classroom")
 	}
 	t.Parallel()
-	c := openClassroom(t)
+	c := openClassroom(t, webdriver.Chromium)
 	c.Go("/lessons/08-database")
 	c.shows("wire", "GET / → 200")
 	c.inSite(func(v visitor) { v.Click("Login") })
@@ -245,7 +248,7 @@ func TestClassroomWorksWithTheKeyboard(t *testing.T) {
 		t.Skip("set BROWSER=full to use the classroom with the keyboard")
 	}
 	t.Parallel()
-	c := openClassroom(t)
+	c := openClassroom(t, webdriver.Chromium)
 	c.Go("/lessons/01-counter")
 	c.shows("wire", "GET / → 200")
 	c.reaches("Change one letter")
@@ -271,7 +274,7 @@ func TestClassroomSourceHasTextBesideTheCode(t *testing.T) {
 		t.Skip("set BROWSER=full to read source in the classroom")
 	}
 	t.Parallel()
-	c := openClassroom(t)
+	c := openClassroom(t, webdriver.Chromium)
 	c.Go("/source/internal/session/sign.go")
 	c.sees("sign.go")
 	c.looks("source")

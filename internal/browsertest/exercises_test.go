@@ -119,7 +119,7 @@ func timeout(v visitor) {
 	v.isAttacked("/notes", url.Values{"text": {"planted"}})
 
 	v.Go("/countdown")
-	v.sees("You will be logged out in 1") // 15:00 minutes, or 14:50 after slow checks
+	v.sees("You will be logged out in 1", "minutes after 15 minutes without activity")
 	v.looks("countdown")
 	v.Click("Stay logged in")
 	v.Click("Write a note")
@@ -169,7 +169,7 @@ func multiStep(v visitor) {
 	v.Click("Continue")
 	v.Choose("Tree", "Cherry")
 	v.Type("How many", "3")
-	v.Type("Day of delivery", time.Now().UTC().AddDate(0, 0, 7).Format("01022006")) // in the order of an American's date field
+	v.TypeDate("Day of delivery", time.Now().UTC().AddDate(0, 0, 7))
 	v.looks("what")
 	v.Click("Continue")
 	v.sees("Review", "ada@example.com", "Cherry")
@@ -243,15 +243,18 @@ func TestExercise3TimeoutLogsOut(t *testing.T) {
 		t.Skip("set BROWSER=full to wait for this")
 	}
 	t.Parallel()
-	browser := webdriver.Open(t, webdriver.Options{NoScript: true})
-	v := visitor{browser, t, "3-timeout", "http://" + start(t, "exercises/3-timeout", "-idle", "10s")}
-	v.Go("/login")
-	v.logsIn("Username", "Password", "password")
-	v.until("the visitor was logged out", func() bool {
-		return strings.Contains(v.text(), "You were logged out after 10 seconds without activity.")
+	webdriver.Each(t, func(t *testing.T, engine webdriver.Engine) {
+		t.Parallel()
+		browser := webdriver.Open(t, webdriver.Options{Engine: engine, NoScript: true})
+		v := visitor{browser, t, "3-timeout", "http://" + start(t, "exercises/3-timeout", "-idle", "10s")}
+		v.Go("/login")
+		v.logsIn("Username", "Password", "password")
+		v.until("the visitor was logged out", func() bool {
+			return strings.Contains(v.text(), "You were logged out after 10 seconds without activity.")
+		})
+		v.Back()
+		v.seesNot("Welcome")
 	})
-	v.Back()
-	v.seesNot("Welcome")
 }
 
 // The login form that has a late note is the response to a POST. After the login, Back leads
@@ -261,23 +264,26 @@ func TestExercise3TimeoutSavesALateNoteOnce(t *testing.T) {
 		t.Skip("set BROWSER=full to wait for this")
 	}
 	t.Parallel()
-	browser := webdriver.Open(t, webdriver.Options{NoScript: true})
-	v := visitor{browser, t, "3-timeout", "http://" + start(t, "exercises/3-timeout", "-idle", "10s")}
-	v.Go("/login")
-	v.logsIn("Username", "Password", "password")
-	v.Go("/notes/new")
-	v.Type("Note", "water the tree")
-	time.Sleep(11 * time.Second)
-	v.Click("Save")
-	v.refused(http.StatusForbidden)
-	v.sees("Your note is not saved yet.")
-	v.logsIn("Username", "Password", "password")
-	v.isAt("/notes")
-	v.sees("water the tree")
-	v.Back()
-	v.Reload()
-	v.Go("/notes")
-	if got := strings.Count(v.text(), "water the tree"); got != 1 {
-		t.Errorf("the notes have the text %d times, want 1", got)
-	}
+	webdriver.Each(t, func(t *testing.T, engine webdriver.Engine) {
+		t.Parallel()
+		browser := webdriver.Open(t, webdriver.Options{Engine: engine, NoScript: true})
+		v := visitor{browser, t, "3-timeout", "http://" + start(t, "exercises/3-timeout", "-idle", "10s")}
+		v.Go("/login")
+		v.logsIn("Username", "Password", "password")
+		v.Go("/notes/new")
+		v.Type("Note", "water the tree")
+		time.Sleep(11 * time.Second)
+		v.Click("Save")
+		v.refused(http.StatusForbidden)
+		v.sees("Your note is not saved yet.")
+		v.logsIn("Username", "Password", "password")
+		v.isAt("/notes")
+		v.sees("water the tree")
+		v.Back()
+		v.Reload()
+		v.Go("/notes")
+		if got := strings.Count(v.text(), "water the tree"); got != 1 {
+			t.Errorf("the notes have the text %d times, want 1", got)
+		}
+	})
 }

@@ -82,9 +82,14 @@ var (
 	focus string
 )
 
-// looks fails the test if something is wrong with the look of the page.
+// looks fails the test if something is wrong with the look of the page. It checks only in
+// Chromium, whose DevTools pretend to be a phone, prefer the dark colour scheme and have
+// the tree for screen readers. The other drivers have no commands for these.
 func (v visitor) looks(name string) {
 	v.t.Helper()
+	if v.Engine() != webdriver.Chromium {
+		return
+	}
 	for _, problem := range v.problems(name) {
 		v.t.Errorf("%s, %s: %s", v.program, name, problem)
 	}
@@ -119,9 +124,13 @@ func (v visitor) problems(name string) []string {
 }
 
 // resize sets the size of the window, in CSS pixels, and the preferred colour scheme. A
-// narrow window is a phone's.
+// narrow window is a phone's. WebKit and Firefox keep their colour scheme.
 func (v visitor) resize(width, height int, scheme string) {
 	v.t.Helper()
+	if v.Engine() != webdriver.Chromium {
+		v.Resize(width, height)
+		return
+	}
 	v.DevTools(nil, "Emulation.setDeviceMetricsOverride", map[string]any{
 		"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500,
 	})

@@ -100,7 +100,7 @@ func TestAxeFindsWhatIsWrong(t *testing.T) {
 // savesHTML makes the browser keep the HTML of the next pages for saveHTML.
 func (v visitor) savesHTML() {
 	v.t.Helper()
-	if os.Getenv("PAGES") != "" {
+	if os.Getenv("PAGES") != "" && v.Engine() == webdriver.Chromium {
 		v.DevTools(nil, "Network.enable", map[string]any{})
 	}
 }

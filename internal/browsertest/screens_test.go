@@ -19,7 +19,7 @@ import (
 //	SCREENSHOTS=docs/screens go test ./internal/browsertest -run TestScreenshots
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" && os.Getenv("CI") != "true" {
+	if dir == "" && !webdriver.Full() {
 		t.Skip("set SCREENSHOTS to a directory for the pictures")
 	}
 	t.Parallel()
@@ -86,7 +86,7 @@ func classroomPicture(t *testing.T) classroom {
 	if os.Getenv("SCREENSHOTS") != "" {
 		site = "localhost:8080"
 	}
-	c := openClassroomAt(t, site)
+	c := openClassroomAt(t, webdriver.Chromium, site)
 	c.resize(1360, 860, "light")
 	c.Go("/lessons/05-cart")
 	c.shows("wire", "GET /products")
