@@ -15,7 +15,7 @@ import (
 // says stays the same.
 func TestExercisesPassInOtherWordsAndOtherHTML(t *testing.T) {
 	readmes := glob(t, "exercises/*/README.md")
-	if os.Getenv("CI") != "true" && os.Getenv("EDITS") != "all" {
+	if os.Getenv("EDITS") != "all" {
 		readmes = []string{filepath.Join("exercises", "2-remember-me", "README.md")}
 	}
 	for _, readme := range readmes {

@@ -101,9 +101,9 @@ func TestClassroomShowsTheCookieOfEachClick(t *testing.T) {
 		c.shows("wire", "POST /add_to_cart/1 → 303", `{"cart":{"1":1}}`, "added", "HttpOnly")
 
 		// The bench: a changed cookie is refused, and a copy is accepted.
+		c.shows("bench-now", "The values in your cookie") // so the buttons have their places
 		c.ClickHere("Take a copy")
 		c.shows("verdict", "Copied")
-		c.shows("bench-now", "The values in your cookie")
 		c.Browser.Type("//textarea", `{"cart":{"1":10}}`)
 		c.ClickHere("Edit the values, keep the signature")
 		c.shows("verdict", "Refused", "signature does not match", "only someone who has the secret")
