@@ -56,9 +56,9 @@ var (
 	errNoAction = errors.New("there is no such action")
 )
 
-// act does what a button of the bench says. The verdict has the cookie's new value, which
+// act does what a button of the bench says to the cookie with this name and value. The verdict has the cookie's new value, which
 // is "" to delete it.
-func (b *bench) act(action, value, values string) (verdict, error) {
+func (b *bench) act(action, name, value, values string) (verdict, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if value == "" && action != "put" {
@@ -102,7 +102,7 @@ func (b *bench) act(action, value, values string) (verdict, error) {
 	default:
 		return verdict{}, errNoAction
 	}
-	if len(v.After) > 4000 {
+	if len(name)+len(v.After) > 4096 {
 		return verdict{}, errTooLarge
 	}
 	b.waiting = &v

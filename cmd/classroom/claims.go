@@ -65,9 +65,10 @@ func (c *claims) run(ctx context.Context, race bool) {
 	c.changed(nil)
 }
 
-// ended says that a test has ended.
-func (c *claims) ended(t *course.Test) {
+// ended takes over what a test is now, and says that it has changed.
+func (c *claims) ended(t *course.Test, now course.Test) {
 	c.mu.Lock()
+	*t = now
 	shown := c.claim(t)
 	c.mu.Unlock()
 	c.changed(&shown)
@@ -83,7 +84,7 @@ func (c *claims) again(ctx context.Context) {
 	}
 }
 
-// Claim is one test as a page shows it.
+// claim is one test as a page shows it.
 type claim struct {
 	ID, Words, Name, Why, Source string
 	State                        string // "passed", "failed", "running" or ""
@@ -92,11 +93,10 @@ type claim struct {
 
 // claimsView is what a page shows of the claims of a folder.
 type claimsView struct {
-	Folder, Card   string
+	Card           string // the ID of the element with the number
 	Claims         []claim
 	Passed, Failed int
 	Running, Ran   bool
-	Race           bool
 	Broken         []string
 	Next           *claim // the first that is not proven, if the tests have run
 }
@@ -110,7 +110,7 @@ func (c *claims) view() claimsView {
 	if c.tests == nil {
 		c.tests, _ = course.ReadTests(filepath.Join(c.root, c.folder))
 	}
-	v := claimsView{Folder: c.folder, Card: cardID(c.folder), Running: c.running, Ran: c.ran, Race: c.race, Broken: c.broken[:min(len(c.broken), 10)]}
+	v := claimsView{Running: c.running, Ran: c.ran, Broken: c.broken[:min(len(c.broken), 10)]}
 	for _, t := range c.tests {
 		shown := c.claim(t)
 		v.Claims = append(v.Claims, shown)
@@ -153,7 +153,6 @@ type trial struct {
 	File, Link string // where the learner can make the edit
 	Given      bool   // the block is a test that the guide gives
 	Broken     []string
-	Problem    string
 }
 
 var testName = regexp.MustCompile(`\b(Test[A-Z]\w*)`)
@@ -199,7 +198,7 @@ func (c *classroom) try(ctx context.Context, folder, guide string, n int) (trial
 	// Some edits break a test of many requests at the same time, which can pass by luck.
 	for run := 0; run < 5 && !test.Failed; run++ {
 		*test = course.Test{Name: name, File: "main_test.go"}
-		result.Broken, err = course.Run(ctx, c.root, folder, []*course.Test{test}, func(*course.Test) {}, "-vet=off", "-run=^"+name+"$", "-overlay="+config)
+		result.Broken, err = course.Run(ctx, c.root, folder, []*course.Test{test}, func(t *course.Test, now course.Test) { *t = now }, "-vet=off", "-run=^"+name+"$", "-overlay="+config)
 		if err != nil || block.given || len(result.Broken) > 0 {
 			break
 		}

@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"example.com/sessions/internal/course"
 )
 
 // withOwnAddresses is the lesson that speaks HTTPS at addresses of its own, and has a bench
@@ -128,9 +130,8 @@ func (c *classroom) unit(folder string) (unit, bool) {
 // workingFolder returns the folder whose program runs and whose tests are the claims: the
 // learner's own, if the learner has begun the exercise.
 func (c *classroom) workingFolder(u unit) string {
-	mine := "_mine/" + u.Name()
-	if _, err := c.files.Stat(mine); err == nil && u.IsExercise() {
-		return mine
+	if u.IsExercise() && course.Begun(c.root, u.Folder) {
+		return course.Mine(u.Folder)
 	}
 	return u.Folder
 }
@@ -157,7 +158,7 @@ func (c *classroom) run(u unit) error {
 	if l := c.now(); l != nil {
 		if l.folder == folder {
 			if l.Stopped() && l.Broken() == nil {
-				l.again(nil, false)
+				l.again(func() { l.flags = nil })
 			}
 			return nil
 		}

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -246,7 +245,9 @@ func TestStrangeFlagsDoNotHangTheClassroom(t *testing.T) {
 // waits waits until the state of the program begins with this text.
 func waits(t *testing.T, c *classroom, want string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !strings.HasPrefix(c.now().State(), want); runtime.Gosched() {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); !strings.HasPrefix(c.now().State(), want); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Errorf("a minute later, the state is %q, want %q", c.now().State(), want)
 			return

@@ -381,7 +381,7 @@ func (c *classroom) restart(w http.ResponseWriter, r *http.Request, u unit) {
 		c.problem(w, r, http.StatusBadRequest, "Flags begin with a hyphen, such as -lifetime 20s. The classroom chooses the address itself.")
 		return
 	}
-	l.again(flags, false)
+	l.again(func() { l.flags = flags })
 	done(w, r, u)
 }
 
@@ -463,12 +463,12 @@ func (c *classroom) act(w http.ResponseWriter, r *http.Request) {
 		c.problem(w, r, http.StatusConflict, "The program does not run.")
 		return
 	}
-	value := ""
-	if cookies := r.CookiesNamed(l.wire.cookieName()); len(cookies) > 0 {
+	name, value := l.wire.cookieName(), ""
+	if cookies := r.CookiesNamed(name); len(cookies) > 0 {
 		value = cookies[0].Value
 	}
 	action := r.PostFormValue("action")
-	v, err := l.bench.act(action, value, r.PostFormValue("values"))
+	v, err := l.bench.act(action, name, value, r.PostFormValue("values"))
 	if err != nil {
 		c.problem(w, r, http.StatusConflict, err.Error()+".")
 		return
@@ -476,8 +476,10 @@ func (c *classroom) act(w http.ResponseWriter, r *http.Request) {
 	// First this, so that the verdict of the next request replaces it.
 	c.show(l.unit.Folder, "replace", "verdict", "verdict", &v)
 	switch action {
-	case "same", "other":
-		l.again(l.flags, action == "other")
+	case "same":
+		l.again(func() {})
+	case "other":
+		l.again(func() { l.secret = newSecret() })
 	case "copy":
 	default:
 		l.wire.set(w, v.After)

@@ -155,17 +155,13 @@ func (p *program) build(ctx context.Context) {
 	p.start(binary)
 }
 
-// again starts the program again, with these flags. If renew is set, it gets another
-// secret.
-func (p *program) again(flags []string, renew bool) {
+// again starts the program again, after a change of its flags or its secret.
+func (p *program) again(change func()) {
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	p.end("")
 	p.mu.Lock()
-	p.flags = flags
-	if renew {
-		p.secret = newSecret()
-	}
+	change()
 	p.mu.Unlock()
 	p.start(filepath.Join(p.dir, filepath.Base(p.folder)+".exe"))
 }

@@ -245,7 +245,7 @@ func TestBenchChangesTheCookie(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bench
-			if got, err := b.act(test.action, test.value, test.values); got.After != test.want || err != test.err {
+			if got, err := b.act(test.action, "visits", test.value, test.values); got.After != test.want || err != test.err {
 				t.Errorf("got %q, %v, want %q, %v", got.After, err, test.want, test.err)
 			}
 		})
@@ -254,13 +254,13 @@ func TestBenchChangesTheCookie(t *testing.T) {
 
 func TestVerdictIsThatOfTheNextRequest(t *testing.T) {
 	var b bench
-	if _, err := b.act("copy", "a.b.c", ""); err != nil {
+	if _, err := b.act("copy", "visits", "a.b.c", ""); err != nil {
 		t.Fatal(err)
 	}
 	if v := b.judge(&exchange{IsPage: true, Brought: &cookie{Value: "a.b.c"}}); v != nil {
 		t.Errorf("after a copy: got %+v, want no verdict", v)
 	}
-	if v, err := b.act("put", "", ""); v.After != "a.b.c" || err != nil {
+	if v, err := b.act("put", "visits", "", ""); v.After != "a.b.c" || err != nil {
 		t.Errorf("to put the copy back: got %q, %v", v.After, err)
 	}
 	for _, other := range []*exchange{{IsPage: true}, {IsPage: true, Brought: &cookie{Value: "x"}}, {Brought: &cookie{Value: "a.b.c"}}} {

@@ -257,6 +257,28 @@ func TestExercise3TimeoutLogsOut(t *testing.T) {
 	})
 }
 
+// untilLoggedOut waits until the countdown leads to the login. To ask for the countdown is no
+// activity, so the page in the browser, which may have a form, stays as it is.
+func (v visitor) untilLoggedOut() {
+	v.t.Helper()
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	v.until("the countdown leads to the login", func() bool {
+		r, err := http.NewRequestWithContext(v.t.Context(), "GET", v.site+"/countdown", nil)
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		for _, c := range v.Cookies() {
+			r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+		}
+		response, err := client.Do(r)
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusSeeOther
+	})
+}
+
 // The login form that has a late note is the response to a POST. After the login, Back leads
 // to it, and a reload sends the note again.
 func TestExercise3TimeoutSavesALateNoteOnce(t *testing.T) {
@@ -272,7 +294,7 @@ func TestExercise3TimeoutSavesALateNoteOnce(t *testing.T) {
 		v.logsIn("Username", "Password", "password")
 		v.Go("/notes/new")
 		v.Type("Note", "water the tree")
-		time.Sleep(11 * time.Second)
+		v.untilLoggedOut()
 		v.Click("Save")
 		v.refused(http.StatusForbidden)
 		v.sees("Your note is not saved yet.")

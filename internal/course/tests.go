@@ -78,13 +78,14 @@ const patience = "90s"
 // ErrStopped is what [Run] returns if the context ended before the tests did.
 var ErrStopped = errors.New("stopped, before all tests have run")
 
-// Run runs the tests of a folder with go test and these flags. It calls ended after each
-// test that has ended. It returns why the program does not compile or start, or nil if it
+// Run runs the tests of a folder with go test and these flags. After each test that has
+// ended, it calls ended with the test and what it is now. Run itself changes no test, so
+// that the caller can lock while it does. It returns why the program does not compile or start, or nil if it
 // does.
 //
 // If the context ends, the go command gets an interrupt, as from Ctrl-C, and its tests end
 // with it.
-func Run(ctx context.Context, root, folder string, tests []*Test, ended func(*Test), flags ...string) (broken []string, err error) {
+func Run(ctx context.Context, root, folder string, tests []*Test, ended func(t *Test, now Test), flags ...string) (broken []string, err error) {
 	args := append([]string{"test", "-json", "-timeout=" + patience}, flags...)
 	command := exec.CommandContext(ctx, "go", append(args, "./"+folder)...)
 	command.Dir = root
@@ -124,12 +125,13 @@ func CompileErrors(output string) (lines []string) {
 	return lines
 }
 
-// readEvents adds the output of go test -json to the tests. It returns how many lines it
+// readEvents reads the output of go test -json. It returns how many lines it
 // has read, and the errors of the compiler.
-func readEvents(output io.Reader, tests []*Test, ended func(*Test)) (read int, broken []string) {
-	byName := make(map[string]*Test)
+func readEvents(output io.Reader, tests []*Test, ended func(t *Test, now Test)) (read int, broken []string) {
+	places, results := make(map[string]*Test), make(map[string]*Test)
 	for _, t := range tests {
-		byName[t.Name] = t
+		now := *t
+		places[t.Name], results[t.Name] = t, &now
 	}
 	lines := bufio.NewScanner(output)
 	lines.Buffer(nil, 16<<20)
@@ -146,14 +148,14 @@ func readEvents(output io.Reader, tests []*Test, ended func(*Test)) (read int, b
 			broken = append(broken, strings.TrimSpace(event.Output))
 		}
 		name, _, _ := strings.Cut(event.Test, "/")
-		t := byName[name]
+		t := results[name]
 		switch {
 		case t == nil:
 		case event.Action == "output":
 			t.Output = append(t.Output, strings.TrimRight(event.Output, "\n"))
 		case event.Test == t.Name && slices.Contains([]string{"pass", "skip", "fail"}, event.Action):
 			t.Passed, t.Failed = event.Action != "fail", event.Action == "fail"
-			ended(t)
+			ended(places[name], *t)
 		}
 	}
 	return read, broken
