@@ -14,7 +14,7 @@ import (
 // exercise must also pass with pages that are written in another way. Only what the task
 // says stays the same.
 func TestExercisesPassInOtherWordsAndOtherHTML(t *testing.T) {
-	readmes := glob(t, "exercises/*/README.md")
+	readmes := glob(t, "exercises/[0-9]*/README.md")
 	if os.Getenv("EDITS") != "all" {
 		readmes = []string{filepath.Join("exercises", "2-remember-me", "README.md")}
 	}

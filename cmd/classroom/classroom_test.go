@@ -264,3 +264,28 @@ func freeForTest(t *testing.T) string {
 	}
 	return addr
 }
+
+// A page can be opened while the tests run. With -race this finds an unlocked write.
+func TestClaimsAreShownWhileTheyRun(t *testing.T) {
+	c, _ := open(t)
+	u, _ := c.unit("lessons/01-counter")
+	all := c.claimsOf(u)
+	done := make(chan struct{})
+	go func() {
+		all.run(t.Context(), false)
+		close(done)
+	}()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for running := true; running; {
+		all.view()
+		select {
+		case <-done:
+			running = false
+		case <-tick.C:
+		}
+	}
+	if v := all.view(); !v.Done() {
+		t.Errorf("%d of %d claims are proven, want all", v.Passed, len(v.Claims))
+	}
+}
